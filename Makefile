@@ -1,0 +1,53 @@
+# make demo: train the quick start and print a sample.   make test: run the tests.
+# Needs Python 3.11 or newer, make and git; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench torture clean
+
+help:
+	@echo "make demo      train configs/quickstart.yaml (2 minutes) and print a sample"
+	@echo "make install   make the environment $(VENV) with charlstm and the tools in it"
+	@echo "make test      run the tests"
+	@echo "make check     the tests, and lint, format and types: what a change must pass"
+	@echo "make bench     measure speed, against other programs where they can be installed"
+	@echo "make torture   the long form of the tests that kill, corrupt and fuzz"
+	@echo "make clean     remove what these commands made, except runs/"
+
+install: $(INSTALLED)
+
+# The pip that comes with Python 3.11 does not know dependency groups yet.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "charlstm needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/charlstm train configs/quickstart.yaml --resume
+	$(BIN)/charlstm sample runs/quickstart --length 600 --temperature 0.7 --seed 1
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py
+
+torture: $(INSTALLED)
+	$(BIN)/python -m pytest --torture
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
