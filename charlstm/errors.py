@@ -1,0 +1,57 @@
+"""Errors a user can cause: one line that says where, what was found and what to do.
+
+Each class carries the exit code that the command line ends with. Lower layers raise them without
+knowing about click; anything that is not a ``UserError`` is a bug and may end in a traceback.
+"""
+
+import reprlib
+
+_short_repr = reprlib.Repr()
+_short_repr.maxstring = 40
+_short_repr.maxother = 40
+_short_repr.maxlong = 40
+
+
+def shorten(value: object) -> str:
+    """``repr`` of at most about 40 characters.
+
+    The ``repr`` of a YAML alias bomb grows exponentially, so messages never contain a full one.
+    """
+    text = _short_repr.repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class UserError(Exception):
+    """Something the user can put right. ``str(error)`` is one line; ``exit_code`` is documented."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """The command line or the configuration is wrong."""
+
+    exit_code = 2
+
+
+class FileError(UserError):
+    """A file cannot be used: damaged, foreign or newer checkpoint, unreadable corpus."""
+
+    exit_code = 3
+
+
+class DivergedError(UserError):
+    """Loss or gradient is no longer finite; the last good state was kept."""
+
+    exit_code = 4
+
+
+class SystemRefusedError(UserError):
+    """The operating system refused: disk full, permission, out of memory, a worker died."""
+
+    exit_code = 5
+
+
+class RunFolderTakenError(UserError):
+    """The run folder is in use, or holds a run and neither resume nor overwrite was asked for."""
+
+    exit_code = 6
