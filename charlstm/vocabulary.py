@@ -1,0 +1,189 @@
+"""Vocabulary: which characters (or bytes) a model knows, and their numbers.
+
+Text becomes ids through one lookup table and comes back through another, so no Python object is
+made per character.
+"""
+
+import codecs
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.errors import FileError
+
+Unit = Literal["characters", "bytes"]
+Ids = NDArray[np.unsignedinteger[Any]]
+CodePoints = NDArray[np.uint32]
+
+LAST_CODE_POINT = 0x10FFFF
+SURROGATES = (0xD800, 0xDFFF)  # half characters: they exist in UTF-16 only, never in a text
+NAMED_AT_MOST = 5
+
+
+class UnknownCharacterError(FileError):
+    """A text holds characters that the vocabulary lacks; the first few are named.
+
+    ``code_points`` holds all of them; ``where`` (a file name, say) opens the message.
+    """
+
+    def __init__(self, code_points: Sequence[int], where: str = "") -> None:
+        self.code_points = list(code_points)
+        named = [f"{chr(code)!r} (U+{code:04X})" for code in self.code_points[:NAMED_AT_MOST]]
+        unnamed = len(self.code_points) - len(named)
+        more = f" and {unnamed} more" if unnamed else ""
+        place = f"{where}: " if where else ""
+        super().__init__(f"{place}not in the vocabulary: {', '.join(named)}{more}")
+
+
+class Vocabulary:
+    """Characters sorted by code point; a character's id is its place in that order.
+
+    Sorting makes the ids a function of the set of characters alone, whatever order they were met
+    in. ``code_points`` is a ``(size,)`` array of uint32, strictly increasing.
+    """
+
+    unit: Unit = "characters"
+
+    def __init__(self, code_points: CodePoints) -> None:
+        _check_code_points(code_points)
+        self.code_points = code_points
+
+    @classmethod
+    def of_characters(cls, code_points: Iterable[int] | CodePoints) -> "Vocabulary":
+        """The vocabulary of these code points, in any order, repeated or not."""
+        codes = np.fromiter(code_points, dtype=np.int64)
+        if codes.size and (codes.min() < 0 or codes.max() > LAST_CODE_POINT):
+            raise FileError("vocabulary: a code point outside Unicode (U+0000 to U+10FFFF)")
+        return Vocabulary(np.unique(codes).astype(np.uint32))
+
+    @staticmethod
+    def of_bytes() -> "Vocabulary":
+        """The 256 byte values: covers anything at all, in any encoding."""
+        return ByteVocabulary(np.arange(256, dtype=np.uint32))
+
+    @staticmethod
+    def from_array(array: NDArray[Any], unit: Unit = "characters") -> "Vocabulary":
+        """Restore what `to_array` gave; a damaged or hostile array raises `FileError`."""
+        if array.dtype != np.uint32:
+            raise FileError(f"vocabulary: expected uint32 code points, found {array.dtype}")
+        return (ByteVocabulary if unit == "bytes" else Vocabulary)(array.copy())
+
+    def to_array(self) -> CodePoints:
+        """A ``(size,)`` copy of the code points, for checkpoints (which store `unit` too)."""
+        return self.code_points.copy()
+
+    @property
+    def size(self) -> int:
+        return len(self.code_points)
+
+    @property
+    def id_dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
+        """The smallest unsigned integer that holds every id: uint8 up to 256 characters."""
+        return np.min_scalar_type(self.size - 1)
+
+    def encode(self, text: str, *, skip_unknown: bool = False) -> Ids:
+        """Ids of ``text``, one per character (or byte), of type `id_dtype`.
+
+        Raises `UnknownCharacterError`, or leaves unknown characters out with ``skip_unknown``.
+        """
+        codes = self._codes(text)
+        ids = np.take(self._id_of_code, codes, mode="clip")
+        unknown = ids < 0
+        if unknown.any():
+            if not skip_unknown:
+                raise UnknownCharacterError(_in_order_of_appearance(codes[unknown]))
+            ids = ids[~unknown]
+        return ids.astype(self.id_dtype)
+
+    def decode(self, ids: NDArray[np.integer[Any]]) -> str:
+        """The text of ``ids``; bytes that are no UTF-8 become U+FFFD."""
+        return self.to_bytes(ids).decode("utf-8", errors="replace")
+
+    def to_bytes(self, ids: NDArray[np.integer[Any]]) -> bytes:
+        """The text of ``ids`` as UTF-8; of a bytes vocabulary, the very bytes."""
+        utf32: bytes = self.code_points[ids].astype("<u4").tobytes()
+        return utf32.decode("utf-32-le").encode("utf-8")
+
+    def decoder(self) -> "Decoder":
+        """For text that is made piece by piece."""
+        return Decoder(self)
+
+    def id_table(self, unknown: int = 0) -> Ids:
+        """Table from code point to id, for `numpy.take` with ``mode="clip"``.
+
+        The last entry stands for every code point beyond the vocabulary; it and the gaps hold
+        ``unknown``.
+        """
+        table = self._id_of_code
+        return np.where(table < 0, unknown, table).astype(self.id_dtype)
+
+    @cached_property
+    def _id_of_code(self) -> NDArray[np.int32]:
+        table = np.full(int(self.code_points[-1]) + 2, -1, dtype=np.int32)
+        table[self.code_points] = np.arange(self.size, dtype=np.int32)
+        return table
+
+    def _codes(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
+        return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Vocabulary)
+            and self.unit == other.unit
+            and np.array_equal(self.code_points, other.code_points)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.unit, self.code_points.tobytes()))
+
+
+class ByteVocabulary(Vocabulary):
+    """All 256 byte values; the id of a byte is its value."""
+
+    unit: Unit = "bytes"
+
+    def __init__(self, code_points: CodePoints) -> None:
+        super().__init__(code_points)
+        if not np.array_equal(code_points, np.arange(256)):
+            raise FileError("vocabulary: a bytes vocabulary must hold exactly the values 0 to 255")
+
+    def to_bytes(self, ids: NDArray[np.integer[Any]]) -> bytes:
+        return ids.astype(np.uint8).tobytes()
+
+    def _codes(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
+        try:  # surrogateescape: bytes on the command line that are no UTF-8 come back as they were
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), dtype=np.uint8)
+        except UnicodeEncodeError as error:
+            raise UnknownCharacterError([ord(text[error.start])]) from None
+
+
+class Decoder:
+    """Ids to text, piece by piece: a character whose bytes are not all there yet is held back."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def decode(self, ids: NDArray[np.integer[Any]], *, final: bool = False) -> str:
+        """The text that ``ids`` completes; ``final`` gives out what is held back, as U+FFFD."""
+        return self._utf8.decode(self._vocabulary.to_bytes(ids), final)
+
+
+def _check_code_points(code_points: CodePoints) -> None:
+    if code_points.ndim != 1 or code_points.size == 0:
+        raise FileError(f"vocabulary: expected a list of characters, found {code_points.shape}")
+    if np.any(code_points[1:] <= code_points[:-1]):
+        raise FileError("vocabulary: characters are not in strictly increasing order")
+    if code_points[-1] > LAST_CODE_POINT:
+        raise FileError("vocabulary: a code point outside Unicode (U+0000 to U+10FFFF)")
+    first, last = SURROGATES
+    if np.any((code_points >= first) & (code_points <= last)):
+        raise FileError("vocabulary: surrogates (U+D800 to U+DFFF) are not characters")
+
+
+def _in_order_of_appearance(codes: NDArray[np.unsignedinteger[Any]]) -> list[int]:
+    values, first_places = np.unique(codes, return_index=True)
+    return [int(code) for code in values[np.argsort(first_places)]]
