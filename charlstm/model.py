@@ -1,0 +1,207 @@
+"""CharLM: characters -> (embedding) -> recurrent layers -> linear -> softmax."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charlstm.nn.cells import CELLS, LayerTape, Start, State
+from charlstm.nn.dropout import dropout_mask
+from charlstm.nn.embedding import Embedding
+from charlstm.nn.layer_norm_lstm import LayerNormTape
+from charlstm.nn.linear import Linear
+from charlstm.nn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
+from charlstm.nn.parameter import Array, Parameter, flatten
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers that decide which arrays a model has, and how it starts."""
+
+    vocabulary_size: int
+    cell: str = "lstm"
+    layers: int = 2
+    hidden_size: int = 128
+    embedding_size: int = 0
+    forget_bias: float = 1.0
+    norm_epsilon: float = 1e-5
+    dtype: str = "float32"
+
+
+def parameter_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all parameters, in the order of the flat vector; takes no memory."""
+    V, H, E = shape.vocabulary_size, shape.hidden_size, shape.embedding_size
+    named: dict[str, tuple[int, ...]] = {"embedding.E": (V, E)} if E else {}
+    for number in range(shape.layers):
+        D = H if number else E or V
+        shapes = CELLS[shape.cell].shapes(D, H)
+        named |= {f"lstm.{number}.{name}": layer_shape for name, layer_shape in shapes.items()}
+    return named | {"linear.W_y": (H, V), "linear.b_y": (V,)}
+
+
+@dataclass
+class Masks:
+    """Dropout for one batch: ``outputs[l]`` multiplies layer l's output, ``gates[l]`` its g."""
+
+    outputs: list[Array | None]
+    gates: list[Array | None]
+
+
+@dataclass
+class ModelTape:
+    """One forward pass's activations, for one ``(T, B)``; reused batch after batch."""
+
+    ids: Array
+    embedded: Array | None
+    layers: list[LayerTape]
+    dropped: list[Array]
+    top: Array
+    logits: Array
+    dtop: Array
+    masks: Masks | None
+
+
+class CharLM:
+    """A character-level language model.
+
+    ``values`` and ``grads`` are flat vectors over all parameters; ``parameters()`` names the views
+    into them (``lstm.0.W_x`` ...). Starting values depend on ``seed`` alone.
+    """
+
+    def __init__(self, shape: Shape, seed: int = 1) -> None:
+        self.shape = shape
+        dtype = np.dtype(shape.dtype).type
+        rng = np.random.default_rng(seed)
+        V, H, E = shape.vocabulary_size, shape.hidden_size, shape.embedding_size
+        self.embedding = Embedding(V, E, rng, dtype) if E else None
+        start = Start(shape.forget_bias, shape.norm_epsilon, dtype)
+        build = CELLS[shape.cell].build
+        self.layers = [
+            build((E or V) if number == 0 else H, H, rng, start) for number in range(shape.layers)
+        ]
+        self.linear = Linear(H, V, rng, dtype)
+        self.values, self.grads = flatten(self.parameters().values())
+
+    def parameters(self) -> dict[str, Parameter]:
+        named = {} if self.embedding is None else {"embedding.E": self.embedding.E}
+        for number, layer in enumerate(self.layers):
+            named |= {f"lstm.{number}.{name}": p for name, p in layer.parameters().items()}
+        return named | {f"linear.{name}": p for name, p in self.linear.parameters().items()}
+
+    def zero_states(self, B: int) -> list[State]:
+        return [layer.zero_state(B) for layer in self.layers]
+
+    def tape(self, T: int, B: int) -> ModelTape:
+        dtype, H, E = self.values.dtype, self.shape.hidden_size, self.shape.embedding_size
+        return ModelTape(
+            ids=np.empty((T, B), np.intp),
+            embedded=np.empty((T, B, E), dtype) if E else None,
+            layers=[layer.tape(T, B) for layer in self.layers],
+            dropped=[],
+            top=np.empty((0, 0), dtype),
+            logits=np.empty((T * B, self.shape.vocabulary_size), dtype),
+            dtop=np.empty((T * B, H), dtype),
+            masks=None,
+        )
+
+    def forward(
+        self, ids: Array, states: Sequence[State], tape: ModelTape, masks: Masks | None = None
+    ) -> tuple[Array, list[State]]:
+        """From ids ``(T, B)`` to logits ``(T * B, V)``, row t * B + b; and new states."""
+        T, B = ids.shape
+        tape.ids, tape.masks, tape.dropped = ids, masks, []
+        x = ids if self.embedding is None else self.embedding.forward(ids, _given(tape.embedded))
+        new_states = []
+        for number, layer in enumerate(self.layers):
+            layer_tape = tape.layers[number]
+            if isinstance(layer_tape, LayerNormTape):
+                layer_tape.mask = None if masks is None else masks.gates[number]
+            x, state = layer.forward(x, states[number], layer_tape)  # type: ignore[arg-type]
+            new_states.append(state)
+            mask = None if masks is None else masks.outputs[number]
+            x = x if mask is None else x * mask
+        tape.top = x.reshape(T * B, -1)
+        return self.linear.forward(tape.top, tape.logits), new_states
+
+    def backward(self, dlogits: Array, tape: ModelTape) -> Array | None:
+        """Writes every parameter's ``grad``; truncated: no gradient arrives at the last state.
+        Returns the gradient of the embedded input ``(T, B, E)``, None for one-hot input.
+        """
+        T, B = tape.ids.shape
+        dx: Array | None = self.linear.backward(dlogits, tape.top, tape.dtop).reshape(T, B, -1)
+        for number in reversed(range(len(self.layers))):
+            dx = _given(dx)
+            mask = None if tape.masks is None else tape.masks.outputs[number]
+            if mask is not None:
+                dx *= mask
+            layer, layer_tape = self.layers[number], tape.layers[number]
+            dx, _ = layer.backward(dx, layer_tape)  # type: ignore[arg-type]
+        if self.embedding is not None:
+            self.embedding.backward(_given(dx), tape.ids)
+        return dx
+
+    def losses(
+        self, ids: Array, targets: Array, states: Sequence[State], tape: ModelTape
+    ) -> tuple[Array, list[State]]:
+        """Nats for every character, ``(T, B)``, and the new states. No dropout."""
+        logits, new_states = self.forward(ids, states, tape)
+        return softmax_cross_entropy(logits, targets.reshape(-1)).reshape(ids.shape), new_states
+
+    def loss_and_gradients(
+        self,
+        ids: Array,
+        targets: Array,
+        states: Sequence[State],
+        tape: ModelTape,
+        *,
+        masks: Masks | None = None,
+        characters: int | None = None,
+    ) -> tuple[float, list[State]]:
+        """The sum of the losses divided by ``characters`` (default: all of this batch), and the
+        gradient of that number in ``grads``.
+
+        A worker that holds a slice of a batch passes the size of the whole one: the workers'
+        losses and gradients then simply add up.
+        """
+        logits, new_states = self.forward(ids, states, tape, masks)
+        flat_targets = targets.reshape(-1)
+        scale = 1.0 / (characters or flat_targets.size)
+        loss = float(softmax_cross_entropy(logits, flat_targets).sum(dtype=np.float64)) * scale
+        self.backward(softmax_cross_entropy_backward(logits, flat_targets, scale), tape)
+        return loss, new_states
+
+    def draw_masks(
+        self,
+        step: int,
+        T: int,
+        B: int,
+        *,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: int,
+        lanes: slice = slice(None),
+    ) -> Masks | None:
+        """Dropout on every layer's output (Zaremba et al. 2014: between layers and before the
+        linear one, never on the way through time), and on g in layer-norm cells. ``lanes``: the
+        columns of the whole batch ``B`` that this process works on.
+        """
+        if not dropout and not recurrent_dropout:
+            return None
+        shape, dtype = (T, B, self.shape.hidden_size), self.values.dtype
+
+        def draw(rate: float, place: int) -> Array | None:
+            if not rate:
+                return None
+            return dropout_mask(shape, rate, dtype, seed=seed, step=step, place=place)[:, lanes]
+
+        numbers = range(len(self.layers))
+        return Masks(
+            outputs=[draw(dropout, 2 * number) for number in numbers],
+            gates=[draw(recurrent_dropout, 2 * number + 1) for number in numbers],
+        )
+
+
+def _given(value: Any) -> Array:
+    assert value is not None
+    return np.asarray(value)

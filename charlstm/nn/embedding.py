@@ -1,0 +1,30 @@
+"""Embedding: one learned vector for each character."""
+
+import numpy as np
+
+from charlstm.nn.parameter import Array, Parameter
+from charlstm.nn.projection import sum_rows_by_id
+
+
+class Embedding:
+    """Row ``id`` of ``E``: ``(V, D)``."""
+
+    def __init__(
+        self, size: int, width: int, rng: np.random.Generator, dtype: type = np.float32
+    ) -> None:
+        # Uniform with variance one, as wide as a one-hot row is long: the gates' first inputs
+        # then have the same size with and without an embedding.
+        weights = (2.0 * rng.random((size, width)) - 1.0) * np.sqrt(3.0 / width)
+        self.E = Parameter(weights.astype(dtype))
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"E": self.E}
+
+    def forward(self, ids: Array, out: Array) -> Array:
+        """ids: ``(T, B)``; out: ``(T, B, D)``."""
+        return np.take(self.E.value, ids, axis=0, out=out, mode="clip")
+
+    def backward(self, dout: Array, ids: Array) -> None:
+        """Writes ``E.grad`` from ``dout``: ``(T, B, D)``."""
+        rows = dout.reshape(1, ids.size, -1)
+        sum_rows_by_id(rows, ids.reshape(-1), out=self.E.grad[np.newaxis])

@@ -1,0 +1,59 @@
+"""The four gates, and what may happen to a cell on its way out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from charlstm.nn.parameter import Array
+
+# The order in memory. o, i, f stand together because they go through the sigmoid; i, f, g stand
+# together because their gradients come from dc (that of o comes from dh).
+GATES = ("o", "i", "f", "g")
+
+
+def activate(a: Array) -> None:
+    """Pre-activations ``(4, ...)`` to gates, in place: sigmoid for o, i, f and tanh for g.
+
+    One tanh serves all four, since ``sigmoid(a) = (1 + tanh(a / 2)) / 2``.
+    """
+    oif = a[:3]
+    oif *= 0.5
+    np.tanh(a, out=a)
+    oif += 1.0
+    oif *= 0.5
+
+
+@dataclass(frozen=True)
+class Squash:
+    """What happens to the cell on its way out: ``h = o * squash(c)``.
+
+    ``derivative`` gets the squashed value ``s``, writes ds/dc into ``out`` and returns it.
+    """
+
+    forward: Callable[[Array, Array], Array]
+    derivative: Callable[[Array, Array], Array]
+
+
+def _tanh(c: Array, out: Array) -> Array:
+    return np.tanh(c, out)
+
+
+def _tanh_derivative(s: Array, out: Array) -> Array:
+    np.multiply(s, s, out=out)
+    return np.subtract(1.0, out, out=out)
+
+
+def _identity(c: Array, out: Array) -> Array:
+    np.copyto(out, c)
+    return out
+
+
+def _identity_derivative(s: Array, out: Array) -> Array:
+    del s
+    out.fill(1.0)
+    return out
+
+
+TANH = Squash(_tanh, _tanh_derivative)
+IDENTITY = Squash(_identity, _identity_derivative)

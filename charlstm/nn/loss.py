@@ -1,0 +1,29 @@
+"""Softmax and cross-entropy."""
+
+import numpy as np
+
+from charlstm.nn.parameter import Array
+
+
+def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
+    """Losses ``-log p[target]`` in nats, ``(N,)``; ``logits`` ``(N, V)`` become probabilities.
+
+    ``log p[v] = logits[v] - log(sum exp(logits))``; the largest logit is subtracted first so that
+    exp cannot overflow.
+    """
+    logits -= logits.max(axis=1, keepdims=True)
+    target_logits = logits[np.arange(len(targets)), targets]
+    np.exp(logits, out=logits)
+    total = logits @ np.ones(logits.shape[1], logits.dtype)
+    logits *= (1.0 / total)[:, np.newaxis]
+    return np.asarray(np.log(total) - target_logits)
+
+
+def softmax_cross_entropy_backward(probabilities: Array, targets: Array, scale: float) -> Array:
+    """``dlogits = (p - one_hot(target)) * scale``, in place of the probabilities ``(N, V)``.
+
+    ``scale`` is one over the number of characters that the loss is averaged over.
+    """
+    probabilities[np.arange(len(targets)), targets] -= 1.0
+    probabilities *= scale
+    return probabilities

@@ -1,0 +1,228 @@
+"""LSTM layer: forward through time, backward through time.
+
+For every step, with row vectors x and h (Hochreiter & Schmidhuber 1997; forget gate: Gers et al.
+2000; all gates in one block as in CS231n, assignment 3):
+
+    a = x W_x + h_prev W_h + b          one matrix per gate, order o, i, f, g
+    o, i, f = sigmoid(a_o, a_i, a_f)
+    g = tanh(a_g)
+    c = f * c_prev + i * g
+    h = o * s,   s = squash(c)          squash is tanh (lstm) or the identity (simple)
+
+Backward, with dh and dc arriving from the loss and from the step after:
+
+    dc     += dh * o * squash'(c)
+    da_o    = dh * s      * o (1 - o)
+    da_i    = dc * g      * i (1 - i)
+    da_f    = dc * c_prev * f (1 - f)
+    da_g    = dc * i      * (1 - g^2)
+    dc_prev = dc * f
+    dh_prev = da_o W_h,o^T + da_i W_h,i^T + da_f W_h,f^T + da_g W_h,g^T
+
+Only dh and dc depend on the step after. The factors beside them do not, and are computed for many
+steps at once; so are ``x W_x`` before the loop and the gradients of the parameters after it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from charlstm.nn.gates import GATES, Squash, activate
+from charlstm.nn.parameter import Array, Parameter
+from charlstm.nn.projection import is_one_hot, project, project_backward
+
+# Elements of one (steps, B, H) array of factors: nine of them fit a 1 MB second-level cache.
+FACTOR_BLOCK = 16 * 1024
+
+
+class State(NamedTuple):
+    """What a layer carries from one step to the next; ``h`` and ``c`` are ``(B, H)``."""
+
+    h: Array
+    c: Array
+
+
+class Step(NamedTuple):
+    """Views of one step of a tape, made once: indexing inside the loop would cost more than tanh
+    does on a small layer. ``a`` is ``(4, B, H)``: pre-activations, then gates, then ``da``.
+    """
+
+    a: Array
+    o: Array
+    i: Array
+    f: Array
+    g: Array
+    c_prev: Array
+    c: Array
+    h_prev: Array
+    h: Array
+    s: Array
+
+
+class Tape:
+    """One forward pass's activations, reused batch after batch.
+
+    Row 0 of ``h`` and ``c`` is the state before the sequence. A forward pass fills ``gates`` with
+    o, i, f, g; a backward pass overwrites them with the gradients of the pre-activations.
+    """
+
+    def __init__(self, T: int, B: int, H: int, dtype: np.dtype) -> None:
+        self.gates = np.empty((4, T, B, H), dtype)
+        self.h = np.zeros((T + 1, B, H), dtype)
+        self.c = np.zeros((T + 1, B, H), dtype)
+        self.s = np.empty((T, B, H), dtype)
+        self.x: Array | None = None
+        self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h, or its transpose on the way back
+        self.product = np.empty((B, H), dtype)
+        self.steps = [self._step(t) for t in range(T)]
+        self.factors = Factors(min(T, max(1, FACTOR_BLOCK // (B * H))), B, H, dtype)
+
+    def _step(self, t: int) -> Step:
+        o, i, f, g = self.gates[:, t]
+        c_prev, c, h_prev, h = self.c[t], self.c[t + 1], self.h[t], self.h[t + 1]
+        return Step(self.gates[:, t], o, i, f, g, c_prev, c, h_prev, h, self.s[t])
+
+    def blocks_from_the_end(self) -> Iterator[tuple[int, int]]:
+        size = self.factors.size
+        for stop in range(len(self.steps), 0, -size):
+            yield max(0, stop - size), stop
+
+
+class Factors:
+    """The local derivatives of a block of steps: what multiplies dh and dc in the equations."""
+
+    def __init__(self, size: int, B: int, H: int, dtype: np.dtype) -> None:
+        self.size = size
+        self.dc_dh = np.empty((size, B, H), dtype)
+        self.da_o_dh = np.empty((size, B, H), dtype)
+        self.da_ifg_dc = np.empty((3, size, B, H), dtype)
+        self.steps = [(self.dc_dh[t], self.da_o_dh[t], self.da_ifg_dc[:, t]) for t in range(size)]
+
+    def compute(self, tape: Tape, start: int, stop: int, squash: Squash) -> None:
+        n = stop - start
+        o, i, f, g = tape.gates[:, start:stop]
+        s, c_prev = tape.s[start:stop], tape.c[start:stop]
+        dc_dh, da_o = self.dc_dh[:n], self.da_o_dh[:n]
+        da_i, da_f, da_g = self.da_ifg_dc[:, :n]
+
+        squash.derivative(s, dc_dh)
+        dc_dh *= o
+
+        _sigmoid_derivative(o, da_o)
+        da_o *= s
+        _sigmoid_derivative(i, da_i)
+        da_i *= g
+        _sigmoid_derivative(f, da_f)
+        da_f *= c_prev
+        np.multiply(g, g, out=da_g)
+        np.subtract(1.0, da_g, out=da_g)
+        da_g *= i
+
+
+def _sigmoid_derivative(y: Array, out: Array) -> None:
+    """``y (1 - y)`` where y is the sigmoid's value."""
+    np.subtract(1.0, y, out=out)
+    out *= y
+
+
+class LSTM:
+    """A layer of H units. Holds parameters and nothing else, so evaluating or sampling in the
+    middle of training cannot disturb a backward pass.
+
+    ``W_x``: ``(4, D, H)``, ``W_h``: ``(4, H, H)``, ``b``: ``(4, H)``; gates in the order of
+    ``gates.GATES``.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        rng: np.random.Generator,
+        *,
+        squash: Squash,
+        forget_bias: float = 1.0,
+        dtype: type = np.float32,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.squash = squash
+        shapes = self.shapes(input_size, hidden_size)
+        reach = 1.0 / np.sqrt(hidden_size)
+        self.W_x = Parameter(uniform(rng, shapes["W_x"], reach, dtype))
+        self.W_h = Parameter(uniform(rng, shapes["W_h"], reach, dtype))
+        self.b = Parameter(np.zeros(shapes["b"], dtype))
+        self.b.value[GATES.index("f")] = forget_bias
+
+    @staticmethod
+    def shapes(D: int, H: int) -> dict[str, tuple[int, ...]]:
+        """The parameters' shapes, known before any memory is taken."""
+        return {"W_x": (4, D, H), "W_h": (4, H, H), "b": (4, H)}
+
+    def parameters(self) -> dict[str, Parameter]:
+        return {"W_x": self.W_x, "W_h": self.W_h, "b": self.b}
+
+    def tape(self, T: int, B: int) -> Tape:
+        return Tape(T, B, self.hidden_size, self.b.value.dtype)
+
+    def zero_state(self, B: int) -> State:
+        shape, dtype = (B, self.hidden_size), self.b.value.dtype
+        return State(np.zeros(shape, dtype), np.zeros(shape, dtype))
+
+    def forward(self, x: Array, state: State, tape: Tape) -> tuple[Array, State]:
+        """``(T, B, D)`` or ids ``(T, B)`` to ``(T, B, H)``, a view of the tape; new state."""
+        W_h, squash = self.W_h.value, self.squash.forward
+        recurrent, product = tape.recurrent, tape.product
+        tape.x = x
+        tape.h[0], tape.c[0] = state
+        project(x, self.W_x.value, self.b.value, out=tape.gates)
+        for a, o, i, f, g, c_prev, c, h_prev, h, s in tape.steps:
+            np.matmul(h_prev, W_h, out=recurrent)
+            np.add(a, recurrent, out=a)
+            activate(a)
+            np.multiply(f, c_prev, out=c)
+            np.multiply(i, g, out=product)
+            np.add(c, product, out=c)
+            squash(c, s)
+            np.multiply(o, s, out=h)
+        return tape.h[1:], State(tape.h[-1].copy(), tape.c[-1].copy())
+
+    def backward(
+        self, dout: Array, tape: Tape, dstate: State | None = None
+    ) -> tuple[Array | None, State]:
+        """``dout``: ``(T, B, H)``; returns dx (None for one-hot x) and the gradient of the first
+        state. Writes the parameters' ``grad``. ``dstate`` is the gradient arriving at the last
+        state: none in truncated backpropagation.
+        """
+        W_h_T = self.W_h.value.transpose(0, 2, 1).copy()
+        da_W_h_T, dh_c = tape.recurrent, tape.product
+        dh, dc = self.zero_state(dout.shape[1]) if dstate is None else map(np.copy, dstate)
+        for start, stop in tape.blocks_from_the_end():
+            tape.factors.compute(tape, start, stop, self.squash)
+            for t in range(stop - 1, start - 1, -1):
+                dc_dh, da_o_dh, da_ifg_dc = tape.factors.steps[t - start]
+                da, da_o, f = tape.steps[t].a, tape.steps[t].o, tape.steps[t].f
+                dh += dout[t]
+                np.multiply(dh, dc_dh, out=dh_c)
+                dc += dh_c
+                np.multiply(dc, f, out=dh_c)  # before da_f takes its place
+                np.multiply(dh, da_o_dh, out=da_o)
+                np.multiply(dc, da_ifg_dc, out=da[1:])
+                dc, dh_c = dh_c, dc
+                np.matmul(da, W_h_T, out=da_W_h_T)
+                np.add.reduce(da_W_h_T, axis=0, out=dh)
+        return self._parameter_gradients(tape), State(dh, dc.copy())
+
+    def _parameter_gradients(self, tape: Tape) -> Array | None:
+        da, x = tape.gates, tape.x
+        assert x is not None, "backward before forward"
+        _, T, B, H = da.shape
+        h_prev = tape.h[:-1].reshape(T * B, H)
+        np.matmul(h_prev.T, da.reshape(4, T * B, H), out=self.W_h.grad)
+        dx = None if is_one_hot(x) else np.empty_like(x)
+        project_backward(da, x, self.W_x.value, dW=self.W_x.grad, db=self.b.grad, dx=dx)
+        return dx
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...], reach: float, dtype: type) -> Array:
+    """Drawn in float64 with ``random()``, the stream that NumPy keeps stable (NEP 19)."""
+    return ((2.0 * rng.random(shape) - 1.0) * reach).astype(dtype)
