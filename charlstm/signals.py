@@ -1,0 +1,60 @@
+"""Signals as wishes: finish the step, save, and end by the signal that asked for it."""
+
+import os
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class SignalWishes:
+    """While entered, INT, TERM and HUP only set ``stopped_by``, and USR1 asks for a checkpoint.
+
+    A signal that was ignored when the program started stays ignored: shells start background
+    jobs of scripts that way, and ``nohup`` does so for HUP. The second stopping signal ends the
+    process at once.
+    """
+
+    def __init__(self) -> None:
+        self.stopped_by: signal.Signals | None = None
+        self._save = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def wants_save(self) -> bool:
+        """Whether USR1 came since the last time this was asked."""
+        wanted, self._save = self._save, False
+        return wanted
+
+    def __enter__(self) -> Self:
+        for number in (*_STOPPING, signal.SIGUSR1):
+            before = signal.getsignal(number)
+            if number in _STOPPING and before is signal.SIG_IGN:
+                continue
+            self._before[number] = before
+            signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if number == signal.SIGUSR1:
+            self._save = True
+        elif self.stopped_by is None:
+            self.stopped_by = signal.Signals(number)
+        else:
+            end_by(signal.Signals(number))
+
+
+def end_by(number: signal.Signals) -> None:
+    """End this process by the signal's own action, as a shell loop needs to see it."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
