@@ -1,0 +1,120 @@
+"""``charlstm trace``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from charlstm.model import CharLM
+    from charlstm.vocabulary import Vocabulary
+
+CONFIG_SUFFIXES = (".yaml", ".yml")
+
+
+@click.command("trace")
+@click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("text", metavar="TEXT")
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--layer", "layers", multiple=True, type=int, help="Only this layer; repeatable.")
+@click.option("--steps", help="Only these steps, such as 0-3,7.")
+@click.option("--only", help="Only these quantities, such as dh,dc,W_ix.")
+@click.option("--full", is_flag=True, help="Every number, not only norm, min and max.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option(
+    "--plot",
+    "picture",
+    metavar="FILE.png",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw how dh and dc fall off with distance in time.",
+)
+def command(
+    path: Path,
+    text: str,
+    *,
+    overrides: tuple[str, ...],
+    layers: tuple[int, ...],
+    steps: str | None,
+    only: str | None,
+    full: bool,
+    as_json: bool,
+    picture: Path | None,
+) -> None:
+    r"""Watch one forward and one backward pass over TEXT.
+
+    Every character of TEXT is asked for the next one. Shown, in float64, for every step and
+    layer: input, pre-activations, gates, cell, state, logits, the probability of the next
+    character; then every gradient on the way back, and the parameters with theirs.
+
+    A checkpoint (or run folder) is traced as it was trained. A CONFIG (.yaml) is traced at its
+    start, drawn from its seed, with the characters of TEXT as the vocabulary.
+
+    \b
+    charlstm trace configs/quickstart.yaml hello model.hidden_size=3 --full
+    charlstm trace runs/quickstart "The harbour" --layer 0 --steps 9 --only dh_above,dh_next,dc
+    charlstm trace runs/quickstart "The harbour was quiet." --plot vanishing.png
+    """
+    import numpy as np
+
+    from charlstm import trace_report
+    from charlstm.errors import ConfigError
+    from charlstm.trace import FallOff, trace
+
+    model, vocabulary = load(path, text, overrides)
+    ids = vocabulary.encode(text)
+    if len(ids) < 2:
+        raise ConfigError("TEXT: write two characters or more; the first is asked for the second")
+    passes = trace(model, ids)
+    rows = trace_report.choose(trace_report.rows_of(passes), layers=layers, steps=steps, only=only)
+    if picture is not None:
+        trace_report.plot(FallOff.of(passes), picture)
+        click.echo(f"Drawn: {picture}", err=True)
+    if as_json:
+        click.echo(json.dumps(trace_report.as_dict(rows, passes, text, full=full)))
+        return
+
+    def name_of(id: int) -> str:
+        return repr(vocabulary.decode(np.array([id])))
+
+    for line in trace_report.lines(rows, passes, name_of, full=full):
+        click.echo(line)
+    click.echo(f"\nloss {passes.loss:.8f} nats over {len(ids) - 1} steps")
+
+
+def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vocabulary]":
+    if path.suffix in CONFIG_SUFFIXES:
+        return start_of_config(path, text, overrides)
+    from charlstm.checkpoint import load_model
+    from charlstm.errors import ConfigError, shorten
+
+    if overrides:
+        raise ConfigError(
+            f"{shorten(overrides[0])}: a checkpoint keeps its settings; "
+            "give a config to change them, or quote a TEXT that has blanks"
+        )
+    loaded = load_model(path)
+    return loaded.model, loaded.vocabulary
+
+
+def start_of_config(
+    path: Path, text: str, overrides: tuple[str, ...]
+) -> "tuple[CharLM, Vocabulary]":
+    from charlstm.building import model_of
+    from charlstm.config import load_config
+    from charlstm.errors import ConfigError
+    from charlstm.vocabulary import Vocabulary
+
+    config = load_config(path, overrides)
+    if not text:
+        raise ConfigError("TEXT: write two characters or more; the first is asked for the second")
+    if config.data.unit == "bytes":
+        vocabulary = Vocabulary.of_bytes()
+    else:
+        vocabulary = Vocabulary.of_characters(map(ord, text))
+    click.echo(
+        f"An untrained model, from seed {config.seed}; vocabulary: "
+        f"{'all bytes' if config.data.unit == 'bytes' else 'the characters of TEXT'}.",
+        err=True,
+    )
+    return model_of(config, vocabulary.size), vocabulary

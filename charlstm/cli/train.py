@@ -1,0 +1,83 @@
+"""``charlstm train``."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from charlstm.config import Config, dump_config, load_config
+from charlstm.resources import resources_for
+
+if TYPE_CHECKING:
+    from charlstm.run import Material
+
+
+@click.command("train")
+@click.argument("config_file", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint, or start.")
+@click.option("--overwrite", is_flag=True, help="Remove the run that is in the folder first.")
+@click.option("--exact", is_flag=True, help="Refuse to resume where rounding would differ.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/<config name>].")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only errors.")
+def command(
+    config_file: Path,
+    overrides: tuple[str, ...],
+    *,
+    resume: bool,
+    overwrite: bool,
+    exact: bool,
+    out: Path | None,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    r"""Learn from a text.
+
+    CONFIG is a YAML file (`charlstm config` prints one); settings after it replace those in it.
+    Prints the run folder on stdout when done. Ctrl-C saves and stops.
+
+    \b
+    charlstm train configs/quickstart.yaml
+    charlstm train configs/quickstart.yaml --resume
+    charlstm train c.yaml training.learning_rate=1e-3 model.hidden_size=256 --out runs/h256
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other.")
+    config = load_config(config_file, overrides)
+    folder = out or Path(config.output.directory or Path("runs") / config_file.stem)
+    os.environ.update(resources_for(config).environment)  # before NumPy is imported
+
+    from charlstm import run
+    from charlstm.display import say, say_nothing
+    from charlstm.signals import end_by
+
+    if dry_run:
+        show_plan(config, run.read_material(config), folder)
+        return
+    outcome = run.run_training(
+        config,
+        folder,
+        run.Options(resume=resume, overwrite=overwrite, exact=exact, quiet=quiet),
+        say_nothing if quiet else say,
+    )
+    again = shlex.join(["charlstm", "train", str(config_file), *overrides])
+    if out is not None:
+        again += f" --out {shlex.quote(str(out))}"
+    if not quiet:
+        click.echo(run.ending(outcome, folder, again), err=True)
+    if outcome.stopped_by is not None:
+        end_by(outcome.stopped_by)
+    click.echo(folder)
+
+
+def show_plan(config: Config, material: "Material", folder: Path) -> None:
+    from charlstm import run
+
+    needed = run.check_memory(config, material.corpus.vocabulary.size)
+    click.echo(dump_config(config), nl=False)
+    click.echo(run.describe(config, material), err=True)
+    click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
+    click.echo(f"would write to {folder}; nothing was written", err=True)
