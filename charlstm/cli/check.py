@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+from charlstm.cli.settings import complete_setting
+
 
 @click.command("check")
 @click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
-@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=complete_setting)
 @click.option("--by-gate", is_flag=True, help="One line per gate: W_ix, W_ih, b_i, ...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: bool) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.settings import complete_setting
+
 if TYPE_CHECKING:
     from charlstm.model import CharLM
     from charlstm.vocabulary import Vocabulary
@@ -16,10 +18,17 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 @click.command("trace")
 @click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=click.Path(path_type=Path))
 @click.argument("text", metavar="TEXT")
-@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--layer", "layers", multiple=True, type=int, help="Only this layer; repeatable.")
-@click.option("--steps", help="Only these steps, such as 0-3,7.")
-@click.option("--only", help="Only these quantities, such as dh,dc,W_ix.")
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=complete_setting)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    type=int,
+    show_default="all",
+    help="Only this layer; repeatable.",
+)
+@click.option("--steps", show_default="all", help="Only these steps, such as 0-3,7.")
+@click.option("--only", show_default="all", help="Only these quantities, such as dh,dc,W_ix.")
 @click.option("--full", is_flag=True, help="Every number, not only norm, min and max.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option(
@@ -27,6 +36,7 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
     "picture",
     metavar="FILE.png",
     type=click.Path(path_type=Path, dir_okay=False),
+    show_default="none",
     help="Draw how dh and dc fall off with distance in time.",
 )
 def command(
@@ -87,6 +97,7 @@ def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vo
         return start_of_config(path, text, overrides)
     from charlstm.checkpoint import load_model
     from charlstm.errors import ConfigError, shorten
+    from charlstm.files import show
 
     if overrides:
         raise ConfigError(
@@ -94,6 +105,7 @@ def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vo
             "give a config to change them, or quote a TEXT that has blanks"
         )
     loaded = load_model(path)
+    click.echo(f"{show(loaded.path)}: step {loaded.progress.step:,}", err=True)
     return loaded.model, loaded.vocabulary
 
 

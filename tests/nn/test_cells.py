@@ -1,0 +1,167 @@
+"""What holds for every cell, by being in the table."""
+
+import numpy as np
+import pytest
+from layers import CELL_NAMES, both_ways, random_layer, random_state
+
+from charlstm.gradcheck import numerical_gradient, relative_error
+from charlstm.nn import lstm as lstm_module
+from charlstm.nn.cells import CELLS, Start, State
+
+T, B, D, H = 7, 3, 4, 5
+
+every_cell = pytest.mark.parametrize("cell", CELL_NAMES)
+
+
+def masks(cell: str, rng: np.random.Generator) -> np.ndarray | None:
+    return (rng.random((T, B, H)) > 0.3) / 0.7 if cell == "layer-norm" else None
+
+
+@every_cell
+@pytest.mark.parametrize("factor_block", [1, 2 * B * H, 10**6])
+def test_gradients_against_differences(cell: str, factor_block: int, rng, monkeypatch) -> None:
+    """Parameters, input and first state, with a gradient arriving at the last state."""
+    monkeypatch.setattr(lstm_module, "FACTOR_BLOCK", factor_block)
+    layer, mask = random_layer(cell, D, H), masks(cell, rng)
+    x, state = rng.standard_normal((T, B, D)), random_state(B, H, rng)
+    dout, dstate = rng.standard_normal((T, B, H)), random_state(B, H, rng)
+    tape = layer.tape(T, B)
+
+    def loss() -> float:
+        out, end = layer.forward(x, state, tape)
+        return float((out * dout).sum() + (end.h * dstate.h).sum() + (end.c * dstate.c).sum())
+
+    ours = both_ways(layer, x, state, dout, dstate=dstate, mask=mask, tape=tape)
+    values = {name: p.value for name, p in layer.parameters().items()}
+    values |= {"x": x, "h": state.h, "c": state.c}
+    gradients = ours.gradients | {"x": ours.dx, "h": ours.dstart.h, "c": ours.dstart.c}
+    for name, value in values.items():
+        error = relative_error(gradients[name], numerical_gradient(loss, value))
+        assert error < 1e-7, name
+
+
+@every_cell
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_two_halves_are_one_sequence(cell: str, one_hot: bool, rng) -> None:
+    """To the bit for ids. BLAS may round a product of more rows otherwise: then to rounding."""
+    layer = random_layer(cell, D, H)
+    x = rng.integers(D, size=(T, B)) if one_hot else rng.standard_normal((T, B, D))
+    state = random_state(B, H, rng)
+    whole, whole_end = layer.forward(x, state, layer.tape(T, B))
+    first, middle = layer.forward(x[:3], state, layer.tape(3, B))
+    second, end = layer.forward(x[3:], middle, layer.tape(T - 3, B))
+    rtol = 0 if one_hot else 1e-12
+    np.testing.assert_allclose(np.concatenate([first, second]), whole, rtol=rtol)
+    np.testing.assert_allclose(end, whole_end, rtol=rtol)
+
+
+@every_cell
+def test_gradients_of_two_halves_are_those_of_one_sequence(cell: str, rng) -> None:
+    layer = random_layer(cell, D, H)
+    x, state, dout = (
+        rng.standard_normal((T, B, D)),
+        random_state(B, H, rng),
+        rng.standard_normal((T, B, H)),
+    )
+    whole = both_ways(layer, x, state, dout)
+    first_tape = layer.tape(3, B)
+    _, middle = layer.forward(x[:3], state, first_tape)
+    second = both_ways(layer, x[3:], middle, dout[3:])
+    dx, dstart = layer.backward(dout[:3], first_tape, second.dstart)
+    np.testing.assert_allclose(np.concatenate([dx, second.dx]), whole.dx, rtol=1e-12)
+    np.testing.assert_allclose(dstart, whole.dstart, rtol=1e-12)
+    for name, parameter in layer.parameters().items():
+        total = parameter.grad + second.gradients[name]
+        np.testing.assert_allclose(total, whole.gradients[name], rtol=1e-11, atol=1e-13)
+
+
+@every_cell
+def test_a_used_tape_changes_nothing(cell: str, rng) -> None:
+    layer, mask = random_layer(cell, D, H), masks(cell, rng)
+    x, state, dout = (
+        rng.standard_normal((T, B, D)),
+        random_state(B, H, rng),
+        rng.standard_normal((T, B, H)),
+    )
+    fresh = both_ways(layer, x, state, dout, mask=mask)
+    tape = layer.tape(T, B)
+    both_ways(layer, 10 * x[::-1], random_state(B, H, rng), dout + 5, mask=mask, tape=tape)
+    used = both_ways(layer, x, state, dout, mask=mask, tape=tape)
+    np.testing.assert_array_equal(used.out, fresh.out)
+    np.testing.assert_array_equal(used.dx, fresh.dx)
+    np.testing.assert_array_equal(used.end, fresh.end)
+    np.testing.assert_array_equal(used.dstart, fresh.dstart)
+    for name in fresh.gradients:
+        np.testing.assert_array_equal(used.gradients[name], fresh.gradients[name], err_msg=name)
+
+
+@every_cell
+def test_ids_are_one_hot_rows(cell: str, rng) -> None:
+    layer = random_layer(cell, D, H)
+    ids, state, dout = (
+        rng.integers(D, size=(T, B)),
+        random_state(B, H, rng),
+        rng.standard_normal((T, B, H)),
+    )
+    dense, gathered = (both_ways(layer, x, state, dout) for x in (np.eye(D)[ids], ids))
+    np.testing.assert_allclose(gathered.out, dense.out, rtol=1e-13)
+    assert gathered.dx is None
+    for name in dense.gradients:
+        np.testing.assert_allclose(
+            gathered.gradients[name], dense.gradients[name], rtol=1e-11, atol=1e-13, err_msg=name
+        )
+
+
+@every_cell
+def test_states_that_go_in_and_out_belong_to_the_caller(cell: str, rng) -> None:
+    layer = random_layer(cell, D, H)
+    x, state, dout = (
+        rng.standard_normal((T, B, D)),
+        random_state(B, H, rng),
+        rng.standard_normal((T, B, H)),
+    )
+    before, dstate = [a.copy() for a in state], random_state(B, H, rng)
+    dstate_before = [a.copy() for a in dstate]
+    tape = layer.tape(T, B)
+    end = both_ways(layer, x, state, dout, dstate=dstate, tape=tape).end
+    end_before = [a.copy() for a in end]
+    both_ways(layer, x + 1, end, dout, tape=tape)
+    np.testing.assert_array_equal(state, before)
+    np.testing.assert_array_equal(dstate, dstate_before)
+    np.testing.assert_array_equal(end, end_before)
+
+
+@every_cell
+def test_float32_is_float64_rounded(cell: str, rng) -> None:
+    exact, rounded = (random_layer(cell, D, H, dtype=dtype) for dtype in (np.float64, np.float32))
+    for p, q in zip(exact.parameters().values(), rounded.parameters().values(), strict=True):
+        p.value[...] = q.value
+    x, dout = (rng.standard_normal(shape).astype(np.float32) for shape in ((T, B, D), (T, B, H)))
+    state = random_state(B, H, rng, np.float32)
+    ours = both_ways(rounded, x, state, dout)
+    reference = both_ways(
+        exact, x.astype(float), State(*(a.astype(float) for a in state)), dout.astype(float)
+    )
+    assert ours.out.dtype == ours.dx.dtype == ours.dstart.c.dtype == np.float32
+    np.testing.assert_allclose(ours.out, reference.out, atol=5e-6)
+    for name, gradient in ours.gradients.items():
+        assert gradient.dtype == np.float32
+        assert relative_error(gradient, reference.gradients[name]) < 1e-4, name
+
+
+@every_cell
+def test_the_start_of_a_cell_is_a_function_of_the_generator(cell: str) -> None:
+    first, again = (CELLS[cell].build(D, H, np.random.default_rng(5), Start()) for _ in range(2))
+    other = CELLS[cell].build(D, H, np.random.default_rng(6), Start())
+    np.testing.assert_array_equal(first.W_h.value, again.W_h.value)
+    assert np.all(first.W_h.value != other.W_h.value)
+
+
+def test_start_reaches_every_cell() -> None:
+    start = Start(forget_bias=0.25, norm_epsilon=1e-3, dtype=np.float64)
+    for cell in ("lstm", "simple"):
+        layer = CELLS[cell].build(D, H, np.random.default_rng(5), start)
+        np.testing.assert_array_equal(layer.b.value[2], 0.25)
+    layer = CELLS["layer-norm"].build(D, H, np.random.default_rng(5), start)
+    assert (layer.forget_bias, layer.epsilon) == (0.25, 1e-3)
+    assert layer.W_x.value.dtype == np.float64

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from layers import random_layer, random_state
+
+from charlstm.nn.gates import GATES
+from charlstm.nn.layer_norm_lstm import LayerNormLSTM, normalise
+from charlstm.nn.lstm import State
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-8), (np.float32, 1e-6)])
+def test_the_published_values(dtype: type, rtol: float) -> None:
+    """TensorFlow's own test of LayerNormBasicLSTMCell: two stacked cells, one step."""
+    x = np.ones((1, 1, 2), dtype)
+    states = [([0.2, 0.3], [0.0, 0.1]), ([0.6, 0.7], [0.4, 0.5])]
+    for h, c in states:
+        layer = LayerNormLSTM(2, 2, np.random.default_rng(0), epsilon=1e-12, dtype=dtype)
+        layer.W_x.value[...] = layer.W_h.value[...] = 0.5
+        state = State(np.array([h], dtype), np.array([c], dtype))
+        x, new = layer.forward(x, state, layer.tape(1, 1))
+        np.testing.assert_allclose(new.h, [[-0.38079708, 0.38079708]], rtol=rtol)
+        np.testing.assert_allclose(new.c, [[-1.0, 1.0]], rtol=rtol)
+
+
+def one_step(layer, x, state, mask=None):
+    """Straight from the definition, gate by gate."""
+
+    def norm(a, gain, shift):
+        return (
+            gain
+            * (a - a.mean(axis=-1, keepdims=True))
+            / np.sqrt(a.var(axis=-1, keepdims=True) + layer.epsilon)
+            + shift
+        )
+
+    p = {}
+    for k, gate in enumerate(GATES):
+        a = x @ layer.W_x.value[k] + state.h @ layer.W_h.value[k]
+        p[gate] = norm(a, layer.gain.value[k], layer.shift.value[k])
+    i, f, o = (1 / (1 + np.exp(-a)) for a in (p["i"], p["f"] + layer.forget_bias, p["o"]))
+    g = np.tanh(p["g"]) * (1.0 if mask is None else mask)
+    c = norm(f * state.c + i * g, layer.gain_c.value, layer.shift_c.value)
+    return State(o * np.tanh(c), c)
+
+
+def test_a_step_is_its_definition(rng) -> None:
+    T, B, D, H = 4, 3, 6, 5
+    layer, state = random_layer("layer-norm", D, H), random_state(B, H, rng)
+    layer.forget_bias, layer.epsilon = 0.7, 0.03
+    x = rng.standard_normal((T, B, D))
+    mask = rng.choice([0.0, 2.0], (T, B, H))
+    tape = layer.tape(T, B)
+    tape.mask = mask
+    out, end = layer.forward(x, state, tape)
+    for t in range(T):
+        state = one_step(layer, x[t], state, mask[t])
+        np.testing.assert_allclose(out[t], state.h, rtol=1e-12)
+    np.testing.assert_allclose(end, state, rtol=1e-12)
+
+
+def test_units_that_agree_do_not_blow_up_rounding(rng) -> None:
+    """The reason for the default epsilon: nearly equal units in float32."""
+    layer = LayerNormLSTM(3, 64, np.random.default_rng(0))
+    a = np.float32(1.0) + 1e-7 * rng.standard_normal((4, 2, 64)).astype(np.float32)
+    n, r = np.empty_like(a), np.empty((4, 2, 1), np.float32)
+    normalise(a, layer.epsilon, n, r)
+    assert np.abs(n).max() < 1e-3
+    assert r.max() < 320
+
+
+def test_the_variance_is_the_biased_one() -> None:
+    a = np.array([[1.0, 2.0, 6.0]])
+    n, r = np.empty_like(a), np.empty((1, 1))
+    normalise(a, 0.0, n, r)
+    assert r[0, 0] == pytest.approx(1 / np.sqrt(14 / 3))
+    np.testing.assert_allclose(n, (a - 3.0) / np.sqrt(14 / 3))
+
+
+def test_recurrent_dropout_leaves_what_is_remembered(rng) -> None:
+    """With g dropped entirely, the cell is the normed old one: nothing else is masked."""
+    B, H = 2, 5
+    layer, state = random_layer("layer-norm", 3, H), random_state(B, H, rng)
+    tape = layer.tape(1, B)
+    tape.mask = np.zeros((1, B, H))
+    _, end = layer.forward(rng.standard_normal((1, B, 3)), state, tape)
+    kept = tape.gates[GATES.index("f"), 0] * state.c
+    n, r = np.empty_like(kept), np.empty((B, 1))
+    normalise(kept, layer.epsilon, n, r)
+    np.testing.assert_allclose(end.c, layer.gain_c.value * n + layer.shift_c.value, rtol=1e-12)
