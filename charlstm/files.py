@@ -68,6 +68,15 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         _write_new(temporary, views)
 
 
+def write_stream_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """As ``write_atomically``, of chunks that are made one by one and never all in memory.
+
+    What ``chunks`` itself raises as a ``UserError`` passes through, and nothing is left behind.
+    """
+    with refused("write", path), _replacing(path) as temporary:
+        _write_new(temporary, map(memoryview, chunks))
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Make ``target`` a second name of ``source``, or a copy where the file system has no links.
 
@@ -258,7 +267,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def _write_new(path: Path, views: list[memoryview]) -> None:
+def _write_new(path: Path, views: Iterable[memoryview]) -> None:
     descriptor = _create(path)
     try:
         for view in views:

@@ -1,0 +1,41 @@
+"""What all tests share. They run on one BLAS thread: their matrices are too small for more."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read once, when NumPy is first imported
+for name in [name for name in os.environ if name.startswith("CHARLSTM_")]:
+    if name != "CHARLSTM_TORTURE":  # how many times as long the tests that kill and fuzz take
+        del os.environ[name]
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="the long form; takes an hour")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "torture: runs only with --torture")
+    if config.getoption("--torture"):
+        os.environ.setdefault("CHARLSTM_TORTURE", "20")  # before the tests are imported
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--torture"):
+        return
+    long_ones = [item for item in items if item.get_closest_marker("torture")]
+    if long_ones:
+        config.hook.pytest_deselected(items=long_ones)
+        items[:] = [item for item in items if item not in long_ones]
+
+
+@pytest.fixture
+def torture(request: pytest.FixtureRequest) -> bool:
+    """Whether a test should take its time: more rounds, more seeds."""
+    return bool(request.config.getoption("--torture"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20250101)
