@@ -1,0 +1,81 @@
+"""Our side: the trainer that ``charlstm train`` runs, with its workers, on random text."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from charlstm.config import Config, config_from_dict
+from charlstm.resources import resources_for
+
+V = 65
+
+
+def config_for(folder: str, B: int, T: int, H: int, L: int) -> Config:
+    text = Path(folder) / "text.txt"
+    return config_from_dict(
+        {
+            "data": {"files": [str(text)], "validation_fraction": 0.0},
+            "model": {"layers": L, "hidden_size": H},
+            "training": {
+                "batch_size": B,
+                "sequence_length": T,
+                "learning_rate": 1e-3,
+                "workers": _setting("BENCH_WORKERS"),
+                "blas_threads": _setting("BENCH_THREADS"),
+            },
+        },
+        "benchmark",
+    )
+
+
+def _setting(name: str) -> int | str:
+    value = os.environ.get(name, "auto")
+    return value if value == "auto" else int(value)
+
+
+# BLAS reads how many threads it may have when NumPy is imported, so that must wait until the
+# first command says what will be trained.
+@contextmanager
+def training(B: int, T: int, H: int, L: int) -> Iterator[Callable[[], None]]:
+    with TemporaryDirectory() as folder:
+        config = config_for(folder, B, T, H, L)
+        os.environ.update(resources_for(config).environment)
+
+        import numpy as np
+
+        from charlstm import run
+        from charlstm.runfolder import RunFolder
+        from charlstm.trainer import Wishes
+
+        ids = np.random.default_rng(1).integers(0, V, 100 * B * T + B)
+        (Path(folder) / "text.txt").write_text("".join(chr(40 + i) for i in ids))
+        material = run.read_material_for(config)
+        with run.ranks_for(config, material, RunFolder(Path(folder)), None) as comm:
+            trainer, _ = run.prepare(config, material, comm, None)
+            yield lambda: trainer.step(Wishes()) and None
+
+
+def sampling(count: int) -> Callable[[int], None]:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["BENCH_CORES"])
+
+    import numpy as np
+
+    from charlstm.model import CharLM, Shape
+    from charlstm.sampling import Choice, generate
+
+    model = CharLM(Shape(V, layers=2, hidden_size=128))
+    start = np.zeros(1, np.uint8)
+
+    def make(length: int) -> None:
+        for _ in generate(model, start, count=count, length=length, choice=Choice(), seed=1):
+            pass
+
+    return make
+
+
+if __name__ == "__main__":
+    from serve import serve
+
+    serve(training, sampling)
