@@ -3,17 +3,16 @@
 import os
 from typing import NamedTuple
 
+from charlstm.blas_threads import blas_environment
 from charlstm.config import Config
+from charlstm.launcher import launched, ranks_on_this_machine
 
-BLAS_VARIABLES = (
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 # Below this many multiply-adds a step, exchanging gradients costs more than a second core gains.
 WORTH_SHARING = 100e6
 LEAST_LANES = 8  # a product with fewer rows spends its time reading the weights
+# Threads of one product wait for each other by spinning. On a busy machine they may wait for very
+# long, and only products as large as these gain from more than one on an idle one.
+THREADS_PAY_FROM = 512
 
 
 class Resources(NamedTuple):
@@ -25,17 +24,25 @@ class Resources(NamedTuple):
     @property
     def environment(self) -> dict[str, str]:
         """What BLAS libraries read when NumPy is imported; what the user has set, stays."""
-        return {name: os.environ.get(name, str(self.blas_threads)) for name in BLAS_VARIABLES}
+        return blas_environment(self.blas_threads)
 
 
 def resources_for(config: Config) -> Resources:
-    """What the config asks for; for ``auto``, one process a core while that pays."""
-    training = config.training
-    cores = _cores()
-    workers = _workers(config, cores) if training.workers == "auto" else training.workers
-    workers = min(workers, training.batch_size)
+    """What the config asks for; for ``auto``, one process a core while that pays.
+
+    Under MPI the launcher decides how many processes there are, and each of them is one worker.
+    """
+    training, cores = config.training, _cores()
+    if launched():
+        workers, neighbours = 1, ranks_on_this_machine() or cores
+    else:
+        wanted = _workers(config, cores) if training.workers == "auto" else training.workers
+        workers = neighbours = min(wanted, training.batch_size)
     threads = training.blas_threads
-    return Resources(workers, max(1, cores // workers) if threads == "auto" else threads)
+    if threads == "auto":
+        large = config.model.hidden_size >= THREADS_PAY_FROM
+        threads = max(1, cores // neighbours) if large else 1
+    return Resources(workers, threads)
 
 
 def _workers(config: Config, cores: int) -> int:

@@ -2,54 +2,196 @@
 
 import json
 import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from charlstm.checkpoint import LoadedModel
+    from charlstm.scoring import Losses, Part
+    from charlstm.vocabulary import Ids
 
 
 @click.command("eval")
 @click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
-@click.argument("text", metavar="TEXT", type=click.Path(path_type=Path))
+@click.argument("name", metavar="TEXT", type=click.Path(path_type=Path))
+@click.option(
+    "--by",
+    type=click.Choice(["line", "character"]),
+    show_default="the whole text",
+    help="Bits of every line or character.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(path: Path, text: Path, *, as_json: bool) -> None:
+@click.option("--tsv", "as_tsv", is_flag=True, help="With --by: tab-separated, numbers in full.")
+def command(path: Path, name: Path, *, by: str | None, as_json: bool, as_tsv: bool) -> None:
     r"""Loss on a text, exactly.
 
-    The model reads the whole TEXT from its first character on, its state carried throughout, and
-    predicts each character but the first from all before it.
+    The model reads the whole TEXT (- is stdin) from its first character on, its state carried
+    throughout, and predicts each character but the first from all before it. With --by, rows
+    come while they are computed, control characters in them are escaped, and a line feed belongs
+    to the line that it ends; so the bits of all rows add up to those of the text.
 
     \b
     charlstm eval runs/quickstart data/harbour.txt
     charlstm eval runs/quickstart notes.txt --json
+    charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
     """
-    from charlstm.building import encoding_options
+    if as_tsv and (as_json or by is None):
+        raise click.UsageError("--tsv goes with --by, and not with --json.")
     from charlstm.checkpoint import load_model
-    from charlstm.corpus import encode_corpus
-    from charlstm.display import bits
-    from charlstm.errors import FileError
-    from charlstm.evaluation import exact_losses
 
     loaded = load_model(path)
-    corpus = encode_corpus([text], loaded.vocabulary, **encoding_options(loaded.config))
-    if corpus.characters < 2:
-        raise FileError(f"{text}: has only one character; there is nothing to predict")
-    total = math.fsum(float(losses.sum()) for losses in exact_losses(loaded.model, corpus.ids))
-    loss = total / (corpus.characters - 1)
-    figures = {
-        "checkpoint": str(loaded.path),
-        "step": loaded.progress.step,
-        "text": str(text),
-        "characters": corpus.characters,
-        "loss": loss,
-        "bits_per_char": bits(loss),
-        "perplexity": math.exp(loss),
-        "source_bits_per_char": corpus.source_bits_per_character(0, corpus.characters),
-    }
+    text = read_text(name, loaded)
+    if by is not None:
+        write = write_json if as_json else write_tsv if as_tsv else write_table
+        write(text, loaded, by)
+        return
+    for _ in text.losses(loaded):
+        pass
+    figures = figures_of(text, loaded)
     if as_json:
         click.echo(json.dumps(figures))
         return
-    click.echo(f"characters     {corpus.characters:,}")
-    click.echo(f"loss           {loss:.6f} nats per character")
-    click.echo(f"bits per char  {bits(loss):.6f}")
-    click.echo(f"perplexity     {math.exp(loss):.6f}")
+    click.echo(f"characters     {figures['characters']:,}")
+    click.echo(f"loss           {figures['loss']:.6f} nats per character")
+    click.echo(f"bits per char  {figures['bits_per_char']:.6f}")
+    click.echo(f"perplexity     {figures['perplexity'] or math.inf:.6f}")
     if figures["source_bits_per_char"] is not None:
         click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per char")
+
+
+@dataclass
+class Text:
+    """A text, and the loss on it as far as it has been computed."""
+
+    name: str
+    ids: "Ids"
+    source_bits: float | None
+    sums: list[float] = field(default_factory=list)
+
+    def losses(self, loaded: "LoadedModel") -> "Losses":
+        from charlstm.evaluation import exact_losses
+
+        for piece in exact_losses(loaded.model, self.ids):
+            self.sums.append(float(piece.sum()))
+            yield piece
+
+    @property
+    def loss(self) -> float:
+        return math.fsum(self.sums) / (len(self.ids) - 1)
+
+
+def read_text(name: Path, loaded: "LoadedModel") -> Text:
+    import numpy as np
+
+    from charlstm.building import encoding_options
+    from charlstm.corpus import encode_corpus
+    from charlstm.errors import FileError
+    from charlstm.strings import decode_stream, encode_string
+
+    vocabulary, options = loaded.vocabulary, encoding_options(loaded.config)
+    if str(name) == "-":
+        where = "standard input"
+        content = decode_stream(sys.stdin.buffer.read(), vocabulary.unit, where)
+        text = Text("-", encode_string(content, vocabulary, **options), None)
+    else:
+        where = str(name)
+        corpus = encode_corpus([name], vocabulary, **options)
+        source_bits = corpus.source_bits_per_character(0, corpus.characters)
+        text = Text(where, np.asarray(corpus.ids), source_bits)
+    if len(text.ids) < 2:
+        raise FileError(f"{where}: has {len(text.ids)} characters; there is nothing to predict")
+    return text
+
+
+def figures_of(text: Text, loaded: "LoadedModel") -> dict[str, Any]:
+    from charlstm.display import bits, perplexity
+
+    return {
+        "checkpoint": str(loaded.path),
+        "step": loaded.progress.step,
+        "text": text.name,
+        "characters": len(text.ids),
+        "loss": text.loss,
+        "bits_per_char": bits(text.loss),
+        "perplexity": perplexity(text.loss) if text.loss < 700 else None,  # JSON has no infinity
+        "source_bits_per_char": text.source_bits,
+    }
+
+
+def rows_of(text: Text, loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
+    from charlstm.scoring import by_character, by_line
+
+    parts = by_line if by == "line" else by_character
+    for part in parts(text.ids, loaded.vocabulary, text.losses(loaded)):
+        yield line_row(part) if by == "line" else character_row(part)
+
+
+def line_row(part: "Part") -> dict[str, Any]:
+    return {
+        "line": part.number,
+        "characters": part.predicted,
+        "bits": part.bits,
+        "bits_per_char": part.bits / part.predicted if part.predicted else None,
+        "text": part.text,
+    }
+
+
+def character_row(part: "Part") -> dict[str, Any]:
+    return {"character": part.number, "bits": part.bits, "text": part.text}
+
+
+def write_json(text: Text, loaded: "LoadedModel", by: str) -> None:
+    """One object, written while it is computed: the rows first, then the figures of the text."""
+    click.echo(f'{{"by": "{by}", "rows": [', nl=False)
+    for number, row in enumerate(rows_of(text, loaded, by)):
+        row["text"] = without_surrogates(row["text"])
+        click.echo((",\n" if number else "\n") + json.dumps(row), nl=False)
+    click.echo("],\n" + json.dumps(figures_of(text, loaded))[1:])
+
+
+def write_tsv(text: Text, loaded: "LoadedModel", by: str) -> None:
+    for number, row in enumerate(rows_of(text, loaded, by)):
+        if number == 0:
+            click.echo("\t".join(row))
+        row["text"] = escaped(row["text"])
+        click.echo("\t".join("" if value is None else str(value) for value in row.values()))
+
+
+def write_table(text: Text, loaded: "LoadedModel", by: str) -> None:
+    for number, row in enumerate(rows_of(text, loaded, by)):
+        if number == 0:
+            click.echo("".join(f"{name:>14}" for name in row if name != "text") + "  text")
+        shown = escaped(row.pop("text"))
+        click.echo("".join(f"{cell(value):>14}" for value in row.values()) + f"  {shown}")
+    figures = figures_of(text, loaded)
+    click.echo(
+        f"{figures['characters']:,} characters, {figures['bits_per_char']:.6f} bits per char",
+        err=True,
+    )
+
+
+def cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+def escaped(text: str) -> str:
+    r"""On one line, and no control characters: \n, \t, \\, \x1b, \u202e; bytes as \xff."""
+    return "".join(c if c.isprintable() and c != "\\" else escape(c) for c in text)
+
+
+def escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte, see `scoring.text_of`
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return repr(character)[1:-1]
+
+
+def without_surrogates(text: str) -> str:
+    r"""For JSON, which cannot say what is no Unicode: such bytes become the four letters \xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,19 +1,18 @@
 """``charlstm sample``."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from charlstm.vocabulary import Vocabulary
+    from charlstm.api import SampleOptions
 
 
 @click.command("sample")
 @click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
-@click.option("-n", "--length", default=500, show_default=True, type=click.IntRange(0))
+@click.option("-n", "--length", default=500, type=click.IntRange(0), help="Characters to write.")
 @click.option("-p", "--prompt", default="", help="Text to go on from; - reads it from stdin.")
 @click.option(
     "-t",
@@ -38,8 +37,13 @@ if TYPE_CHECKING:
     help="Choose among the likeliest that together have probability P.",
 )
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="Texts.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeats a text. [drawn, and told]")
-@click.option("--stop", help="End a text before this one.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    show_default="drawn, and told",
+    help="Repeats a text.",
+)
+@click.option("--stop", show_default="none", help="End a text before this one.")
 @click.option("--skip-unknown", is_flag=True, help="Leave out what the model has never seen.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr.")
 def command(
@@ -65,51 +69,37 @@ def command(
     charlstm sample runs/quickstart
     charlstm sample runs/quickstart -n 300 -p "The harbour" -t 0.7 --seed 1
     """
-    from charlstm.checkpoint import load_model
+    from charlstm.api import load
     from charlstm.files import show
-    from charlstm.sampling import Choice, Draws, default_start, generate, until
+    from charlstm.sampling import Draws
 
-    loaded = load_model(path)
-    vocabulary = loaded.vocabulary
+    model = load(path)
     if prompt == "-":
         prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-    start = vocabulary.encode(prompt, skip_unknown=skip_unknown)
-    if not len(start):
+    if not len(model.vocabulary.encode(prompt, skip_unknown=skip_unknown)):
         prompt = ""
-        start = default_start(vocabulary)
     if seed is None:
         seed = Draws.fresh_seed()
     if not quiet:
-        step = loaded.progress.step
-        click.echo(
-            f"{show(loaded.path)}: step {step:,}, seed {seed} (repeat with --seed {seed})", err=True
-        )
-    made = generate(
-        loaded.model,
-        start,
-        count=count,
-        length=length,
-        choice=Choice(temperature, top_k, top_p),
-        seed=seed,
-    )
+        repeat = f"step {model.step:,}, seed {seed} (repeat with --seed {seed})"
+        click.echo(f"{show(model.path)}: {repeat}", err=True)
+    options: SampleOptions = {
+        "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+        "stop": stop,
+        "skip_unknown": skip_unknown,
+    }
     if count == 1:
         write(prompt)
-        for piece in until(stop, texts_of(made, vocabulary)):
+        for piece in model.stream(prompt, **options):
             write(piece)
         write("\n")
         return
-    import numpy as np
-
-    columns = np.array(list(made)).reshape(length, count).T
-    for number, ids in enumerate(columns):
-        text = "".join(until(stop, [vocabulary.decode(ids)]))
+    for number, text in enumerate(model.samples(count, prompt, **options)):
         write(("" if number == 0 else "-" * 40 + "\n") + prompt + text + "\n")
-
-
-def texts_of(made: Iterator[Any], vocabulary: "Vocabulary") -> Iterator[str]:
-    decoder = vocabulary.decoder()
-    for ids in made:
-        yield decoder.decode(ids)
 
 
 def write(text: str) -> None:

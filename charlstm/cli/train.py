@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.settings import complete_setting
 from charlstm.config import Config, dump_config, load_config
+from charlstm.launcher import hear, is_helper
 from charlstm.resources import resources_for
 
 if TYPE_CHECKING:
@@ -16,11 +18,17 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.argument("config_file", metavar="CONFIG", type=click.Path(path_type=Path))
-@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=complete_setting)
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint, or start.")
 @click.option("--overwrite", is_flag=True, help="Remove the run that is in the folder first.")
 @click.option("--exact", is_flag=True, help="Refuse to resume where rounding would differ.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/<config name>].")
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    show_default="runs/<name of CONFIG>",
+    help="Run folder.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only errors.")
 def command(
@@ -44,6 +52,9 @@ def command(
     charlstm train configs/quickstart.yaml --resume
     charlstm train c.yaml training.learning_rate=1e-3 model.hidden_size=256 --out runs/h256
     """
+    if is_helper():
+        help_rank_0()
+        return
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
     config = load_config(config_file, overrides)
@@ -55,7 +66,7 @@ def command(
     from charlstm.signals import end_by
 
     if dry_run:
-        show_plan(config, run.read_material(config), folder)
+        show_plan(config, run.read_material_for(config), folder)
         return
     outcome = run.run_training(
         config,
@@ -67,10 +78,24 @@ def command(
     if out is not None:
         again += f" --out {shlex.quote(str(out))}"
     if not quiet:
-        click.echo(run.ending(outcome, folder, again), err=True)
+        say(run.ending(outcome, folder, again))
     if outcome.stopped_by is not None:
         end_by(outcome.stopped_by)
     click.echo(folder)
+
+
+def help_rank_0() -> None:
+    """Take part in the training that another process of an MPI job leads."""
+    setup = hear()
+    if setup is None:
+        return
+    os.environ.update(setup["environment"])  # before NumPy is imported
+
+    from charlstm.mpi_comm import helping
+    from charlstm.worker import work
+
+    with helping() as comm:
+        work(comm, setup)
 
 
 def show_plan(config: Config, material: "Material", folder: Path) -> None:

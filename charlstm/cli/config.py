@@ -1,0 +1,43 @@
+"""``charlstm config``."""
+
+from pathlib import Path
+
+import click
+
+from charlstm.cli.settings import complete_setting
+from charlstm.config import default_config_text, dump_config, load_config
+from charlstm.errors import ConfigError
+
+
+@click.command("config")
+@click.argument("path", metavar="[CONFIG", required=False, type=click.Path(path_type=Path))
+@click.argument("overrides", metavar="[KEY=VALUE]...]", nargs=-1, shell_complete=complete_setting)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    show_default="stdout",
+    help="Write it there; a file that exists is not replaced.",
+)
+def command(path: Path | None, overrides: tuple[str, ...], *, output: Path | None) -> None:
+    r"""Print a configuration to start from.
+
+    Every setting with its default and what it does. With CONFIG, that file's settings instead,
+    checked, with KEY=VALUE applied and all defaults filled in.
+
+    \b
+    charlstm config -o my.yaml
+    charlstm config configs/quickstart.yaml training.batch_size=20
+    """
+    if path is not None and "=" in str(path) and not path.exists():
+        raise ConfigError(f"{path}: name a configuration file before KEY=VALUE")
+    text = default_config_text() if path is None else dump_config(load_config(path, overrides))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    from charlstm.files import write_atomically
+
+    if output.exists():
+        raise ConfigError(f"{output} exists and is not replaced; name another file, or remove it")
+    write_atomically(output, [text.encode()])

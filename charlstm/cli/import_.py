@@ -1,0 +1,77 @@
+"""``charlstm import``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from charlstm.interchange.description import Ordered
+
+
+@click.command("import")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="CHECKPOINT",
+    type=click.Path(path_type=Path),
+    help="The checkpoint to write.",
+)
+@click.option(
+    "--vocabulary",
+    metavar="JSON",
+    type=click.Path(path_type=Path),
+    show_default="what FILE says",
+    help="File with a list of the characters, in the order of the model's ids.",
+)
+@click.option(
+    "--vocabulary-from",
+    "text",
+    metavar="TEXT",
+    type=click.Path(path_type=Path),
+    show_default="what FILE says",
+    help="The ids are the characters of this text, sorted by code point.",
+)
+@click.option("--bytes", "of_bytes", is_flag=True, help="The ids are the 256 values of a byte.")
+def command(
+    path: Path, *, out: Path, vocabulary: Path | None, text: Path | None, of_bytes: bool
+) -> None:
+    r"""Make a checkpoint of another program's model.
+
+    FILE is a safetensors file with the weights of one nn.LSTM, one nn.Linear and perhaps one
+    nn.Embedding. If charlstm export wrote it, it says which characters the numbers stand for.
+    The checkpoint serves sample and eval, and training as init_from. Prints CHECKPOINT when done.
+
+    \b
+    charlstm import model.safetensors --vocabulary chars.json -o model.ckpt
+    charlstm sample model.ckpt
+    """
+    if sum((vocabulary is not None, text is not None, of_bytes)) > 1:
+        raise click.UsageError("--vocabulary, --vocabulary-from and --bytes exclude each other.")
+    from charlstm.checkpoint import checkpoint_chunks
+    from charlstm.files import write_atomically
+    from charlstm.interchange.importing import import_checkpoint
+
+    checkpoint = import_checkpoint(path, given_vocabulary(vocabulary, text, of_bytes))
+    write_atomically(out, checkpoint_chunks(checkpoint))
+    model, known = checkpoint.config.model, checkpoint.vocabulary
+    click.echo(
+        f"{model.cell} {model.layers} x {model.hidden_size}, embedding {model.embedding_size},"
+        f" {known.size} {known.unit}, {model.dtype}",
+        err=True,
+    )
+    click.echo(out)
+
+
+def given_vocabulary(json_file: Path | None, text: Path | None, of_bytes: bool) -> "Ordered | None":
+    from charlstm.corpus import read_corpus
+    from charlstm.interchange.description import in_order, read_vocabulary
+    from charlstm.vocabulary import Vocabulary
+
+    if json_file is not None:
+        return read_vocabulary(json_file)
+    if text is not None:
+        return in_order(read_corpus([text]).vocabulary)
+    return in_order(Vocabulary.of_bytes()) if of_bytes else None

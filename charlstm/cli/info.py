@@ -1,0 +1,151 @@
+"""``charlstm info``."""
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charlstm.errors import FileError
+
+if TYPE_CHECKING:
+    from charlstm.inspection import Inspection
+
+CHARACTERS_SHOWN = 500
+
+
+@click.command("info")
+@click.argument("path", metavar="CHECKPOINT_OR_RUN", type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Read every checkpoint of the run: is it intact?")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(path: Path, *, verify: bool, as_json: bool) -> None:
+    r"""Show what is in a checkpoint.
+
+    Where training stands, the settings that are not at their default, the vocabulary, and every
+    parameter (of recurrent layers gate by gate) with its shape, Euclidean norm and largest entry.
+    A run folder means its best checkpoint. The checksum is verified in any case.
+
+    \b
+    charlstm info runs/quickstart
+    charlstm info runs/quickstart --verify
+    charlstm info runs/quickstart --json | python -m json.tool
+
+    With --verify, exit code 3 when a checkpoint is damaged.
+    """
+    if verify:
+        show_verdicts(path, as_json)
+        return
+    from charlstm.inspection import inspect
+
+    inspection = inspect(path)
+    if as_json:
+        click.echo(json.dumps(inspection.as_dict()))
+        return
+    click.echo("\n".join(map(printable, description(inspection))))
+
+
+def show_verdicts(path: Path, as_json: bool) -> None:
+    from charlstm.inspection import verify
+
+    verdicts = verify(path)
+    damaged = [verdict for verdict in verdicts if verdict.problem is not None]
+    if as_json:
+        rows = [{**verdict._asdict(), "path": str(verdict.path)} for verdict in verdicts]
+        click.echo(json.dumps({"intact": not damaged, "checkpoints": rows}))
+    else:
+        for file, step, problem in verdicts:
+            click.echo(
+                printable(
+                    f"intact   {file}: step {step:,}" if problem is None else f"DAMAGED  {problem}"
+                )
+            )
+    if damaged:
+        raise FileError(f"{path}: {len(damaged)} of {len(verdicts)} checkpoints cannot be used")
+
+
+def description(inspection: "Inspection") -> Iterator[str]:
+    """The lines that describe a checkpoint."""
+    yield str(inspection.path)
+    yield from table(facts(inspection))
+    yield ""
+    changed = inspection.changed_settings
+    yield "settings that differ from the defaults" if changed else "all settings at their defaults"
+    yield from table(
+        [(n, f"{setting(value)}  (default {setting(old)})") for n, value, old in changed]
+    )
+    yield ""
+    yield from vocabulary(inspection)
+    yield ""
+    yield f"{inspection.parameter_count:,} parameters"
+    yield from parameters(inspection)
+
+
+def facts(inspection: "Inspection") -> list[tuple[str, str]]:
+    from charlstm.sealed import FORMAT
+
+    checkpoint = inspection.checkpoint
+    progress, versions = checkpoint.progress, checkpoint.versions
+    writers = ", ".join(f"{name} {version}" for name, version in versions.items())
+    rows = [
+        ("format", f"charlstm-{FORMAT}, written by {writers}"),
+        ("size", f"{inspection.size:,} bytes; SHA-256 verified"),
+        ("step", f"{progress.step:,} (epoch {progress.epoch:.3f}), {progress.seconds:,.0f} s"),
+        ("training loss", nats(progress.train_loss)),
+        ("validation loss", nats(progress.val_loss)),
+    ]
+    if progress.best_step is not None:
+        rows.append(
+            ("best so far", f"{nats(progress.best_val_loss)} at step {progress.best_step:,}")
+        )
+    corpus = checkpoint.corpus
+    files = ", ".join(checkpoint.config.data.files)
+    rows.append(("text", f"{files} ({corpus['characters']:,} characters)"))
+    return rows
+
+
+def setting(value: Any) -> str:
+    """A value about as the configuration writes it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def nats(loss: float | None) -> str:
+    from charlstm.display import bits
+
+    return "not known yet" if loss is None else f"{loss:.4f} nats, {bits(loss):.4f} bits per char"
+
+
+def vocabulary(inspection: "Inspection") -> Iterator[str]:
+    known = inspection.checkpoint.vocabulary
+    yield f"vocabulary of {known.size:,} {known.unit}"
+    characters = inspection.characters
+    shown = "".join(map(visible, characters[:CHARACTERS_SHOWN]))
+    yield from (f"  {line}" for line in textwrap.wrap(shown, 76, drop_whitespace=False))
+    if len(characters) > CHARACTERS_SHOWN:
+        yield f"  and {len(characters) - CHARACTERS_SHOWN:,} more (--json lists them)"
+
+
+def parameters(inspection: "Inspection") -> Iterator[str]:
+    rows = inspection.parameters
+    width = max(len(row.name) for row in rows)
+    yield f"  {'':<{width}} {'shape':>11} {'norm':>10} {'largest':>9}"
+    for row in rows:
+        shape = " x ".join(map(str, row.shape))
+        yield f"  {row.name:<{width}} {shape:>11} {row.norm:>10.4f} {row.largest:>9.4f}"
+
+
+def table(rows: Sequence[tuple[str, Any]]) -> Iterator[str]:
+    width = max((len(name) for name, _ in rows), default=0)
+    yield from (f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def visible(character: str) -> str:
+    """A character as it is, or its escape if it could not be seen or would move the cursor."""
+    return character if character.isprintable() else ascii(character)[1:-1]
+
+
+def printable(line: str) -> str:
+    return "".join(map(visible, line))

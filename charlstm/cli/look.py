@@ -1,0 +1,163 @@
+"""``charlstm look``."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from charlstm.checkpoint import LoadedModel
+    from charlstm.look.report import Report, Table
+    from charlstm.look.text import Text
+
+
+@click.command("look")
+@click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="TEXT")
+@click.option(
+    "-o",
+    "--out",
+    metavar="PAGE.html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    show_default="none",
+    help="Write the page.",
+)
+@click.option(
+    "--reach",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 500),
+    help="How many characters back the page draws gradients.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Telling cells: one JSON object on stdout.")
+@click.option("--terminal", is_flag=True, help="Colour the text by one unit, here.")
+@click.option(
+    "--layer", type=click.IntRange(0), show_default="the most telling", help="With --terminal."
+)
+@click.option(
+    "--unit", type=click.IntRange(0), show_default="the most telling", help="With --terminal."
+)
+@click.option(
+    "--gate",
+    default="c",
+    show_default=True,
+    type=click.Choice(["c", "h", "i", "f", "o", "g"]),
+    help="With --terminal: tanh(c), h or a gate.",
+)
+def command(
+    path: Path,
+    source: str,
+    *,
+    out: Path | None,
+    reach: int,
+    as_json: bool,
+    terminal: bool,
+    layer: int | None,
+    unit: int | None,
+    gate: str,
+) -> None:
+    r"""See what the cells have learned.
+
+    The model reads TEXT (a file, or - for stdin; its first 20,000 characters). PAGE.html shows it
+    coloured by any unit, with the cells that go along with quotations, brackets, lines and more;
+    it is one file and needs no network.
+
+    \b
+    charlstm look runs/quickstart data/harbour.txt -o page.html
+    charlstm look runs/quickstart data/harbour.txt --json
+    charlstm sample runs/quickstart | charlstm look runs/quickstart - --terminal
+    """
+    if out is None and not as_json and not terminal:
+        raise click.UsageError("Nothing to do: give -o PAGE.html, --json or --terminal.")
+    if as_json and terminal:
+        raise click.UsageError("--json and --terminal both write to stdout; choose one.")
+    from charlstm.building import encoding_options
+    from charlstm.checkpoint import load_model
+    from charlstm.look.report import report_of, table_of
+    from charlstm.look.text import LONGEST, read_text
+
+    loaded = load_model(path)
+    text = read_text(source, loaded.vocabulary, encoding_options(loaded.config))
+    if text.cut:
+        click.echo(f"{text.name}: the first {LONGEST:,} characters are looked at.", err=True)
+    if out is None:
+        table = table_of(loaded.model, text)
+    else:
+        report = report_of(loaded.model, text, reach)
+        table = report.table
+        write_page(out, report, loaded)
+    if as_json:
+        click.echo(json.dumps(as_dict(table, text, loaded)))
+    if terminal:
+        place = choose_unit(table, loaded, layer, unit)
+        show_in_terminal(text, loaded, place, gate)
+
+
+def write_page(out: Path, report: "Report", loaded: "LoadedModel") -> None:
+    from charlstm.files import show, write_atomically
+    from charlstm.look.page import page
+
+    about = {"name": show(loaded.path), "step": loaded.progress.step}
+    html = page(report, loaded.model, loaded.vocabulary, about).encode("utf-8")
+    write_atomically(out, [html])
+    click.echo(f"Written: {show(out)} ({len(html) / 1e6:.1f} MB)", err=True)
+
+
+def as_dict(table: "Table", text: "Text", loaded: "LoadedModel") -> dict[str, object]:
+    from charlstm.look.features import FEATURES
+    from charlstm.look.telling import MEASURE
+
+    return {
+        "checkpoint": str(loaded.path),
+        "step": loaded.progress.step,
+        "text": text.name,
+        "characters": len(text.ids),
+        "bits_per_char": table.bits_per_char,
+        "measure": MEASURE,
+        "features": {feature.name: feature.definition for feature in FEATURES},
+        "cells": [cell.as_dict() for cell in table.cells],
+    }
+
+
+def choose_unit(
+    table: "Table", loaded: "LoadedModel", layer: int | None, unit: int | None
+) -> tuple[int, int]:
+    """The one asked for; what is not asked for is that of the strongest correlation."""
+    from charlstm.errors import ConfigError
+
+    shape = loaded.model.shape
+    for name, asked, count in (("layer", layer, shape.layers), ("unit", unit, shape.hidden_size)):
+        if asked is not None and asked >= count:
+            raise ConfigError(f"--{name} {asked}: the model has {name}s 0 to {count - 1}")
+    if layer is not None and unit is not None:
+        return layer, unit
+    fitting = [
+        cell for cell in table.cells if layer in (None, cell.layer) and unit in (None, cell.unit)
+    ]
+    if not fitting:
+        return layer or 0, unit or 0
+    best = max(fitting, key=lambda cell: abs(cell.correlation))
+    click.echo(f"{best.feature}: correlation {best.correlation:+.2f}", err=True)
+    return best.layer, best.unit
+
+
+def show_in_terminal(
+    text: "Text", loaded: "LoadedModel", place: tuple[int, int], gate: str
+) -> None:
+    import numpy as np
+
+    from charlstm.look.activations import activations, read
+    from charlstm.look.terminal import colours_of, lines
+
+    layer, unit = place
+    values = np.concatenate(
+        [activations(p.tapes[layer], gate)[:, unit].copy() for p in read(loaded.model, text.ids)]
+    )
+    click.echo(f"Layer {layer}, unit {unit}, {gate}", err=True)
+    colours = colours_of(os.environ, is_terminal=sys.stdout.isatty())
+    for line in lines(text.characters, values, gate, colours):
+        sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()

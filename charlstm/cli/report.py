@@ -1,0 +1,31 @@
+"""``charlstm report``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("path", metavar="RUN", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "-o",
+    "--out",
+    metavar="PAGE.html",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page to write.",
+)
+def command(path: Path, out: Path) -> None:
+    r"""Write a page about a run.
+
+    Curves, samples, settings, vocabulary and environment in one HTML file, which needs neither
+    scripts nor a network. Of a run that is still training, what there is so far.
+
+    \b
+    charlstm report runs/quickstart -o report.html
+    """
+    from charlstm.files import show, write_atomically
+    from charlstm.report.page import page
+
+    write_atomically(out, [page(path).encode("utf-8", "backslashreplace")])
+    click.echo(f"Written: {show(out)}", err=True)

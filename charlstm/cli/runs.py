@@ -1,0 +1,49 @@
+"""What the commands that look at several runs have in common."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from charlstm.history import History
+
+RUNS = click.argument(
+    "paths",
+    metavar="RUN...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+)
+
+
+def histories_of(paths: Sequence[Path]) -> "dict[str, History]":
+    """The histories of runs by name; says which lines were left out."""
+    from charlstm.comparison import names_of, require_run
+    from charlstm.history import read_history
+
+    distinct = list(dict.fromkeys(paths))
+    return {
+        name: told_damage(read_history(require_run(path).metrics), name)
+        for name, path in zip(names_of(distinct), distinct, strict=True)
+    }
+
+
+def told_damage(history: "History", name: str) -> "History":
+    if history.damaged:
+        count, first = len(history.damaged), history.damaged[0]
+        warn(f"{name}: {count} damaged lines in metrics.jsonl left out, the first is line {first}")
+    return history
+
+
+def warn(line: str) -> None:
+    click.echo(f"Warning: {line}", err=True)
+
+
+def echo(lines: Iterable[str]) -> None:
+    """On stdout, whatever its encoding: what that lacks is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        click.echo(line.encode(encoding, "backslashreplace").decode(encoding))

@@ -1,0 +1,161 @@
+"""charlstm eval --by: where in a text the bits are."""
+
+import csv
+import io
+import json
+import math
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from charlstm.checkpoint import load_model
+from charlstm.cli.main import main
+from charlstm.corpus import encode_corpus
+from charlstm.evaluation import exact_losses
+
+LINES = "the harbour\nwas\n\nquiet"
+
+
+def bits_of(run: Path, text: str) -> np.ndarray:
+    """Of every character but the first, computed without the command."""
+    loaded = load_model(run)
+    ids = loaded.vocabulary.encode(text)
+    return np.concatenate(list(exact_losses(loaded.model, ids))) / math.log(2)
+
+
+@pytest.fixture
+def text(folder: Path, run: Path) -> str:
+    """What the model was trained on, cut into lines that it knows the characters of."""
+    text = (folder / "text.txt").read_text()[:600]
+    (folder / "t.txt").write_text(text)
+    return text
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch):
+    def given(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+    return given
+
+
+def tsv(out: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(out), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+@pytest.mark.parametrize("by", ["line", "character"])
+def test_all_forms_add_up_to_the_exact_loss(run: Path, text: str, call, by: str):
+    whole = json.loads(call("eval", run, "t.txt", "--json").out)
+    total = whole["bits_per_char"] * (len(text) - 1)
+    parsed = json.loads(call("eval", run, "t.txt", "--by", by, "--json").out)
+    rows = parsed.pop("rows")
+    assert parsed.pop("by") == by
+    assert parsed == whole
+    assert math.fsum(row["bits"] for row in rows) == pytest.approx(total, rel=1e-12)
+    table = tsv(call("eval", run, "t.txt", "--by", by, "--tsv").out)
+    assert [float(row["bits"]) for row in table] == [row["bits"] for row in rows]
+    words = call("eval", run, "t.txt", "--by", by)
+    assert len(words.out.splitlines()) == 1 + len(rows)
+    assert f"{whole['bits_per_char']:.6f} bits per char" in words.err
+
+
+def test_every_character(run: Path, text: str, call):
+    rows = json.loads(call("eval", run, "t.txt", "--by", "character", "--json").out)["rows"]
+    assert "".join(row["text"] for row in rows) == text[1:]
+    assert [row["character"] for row in rows] == list(range(2, len(text) + 1))
+    np.testing.assert_allclose([row["bits"] for row in rows], bits_of(run, text), rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def of_lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that knows line feeds, tabs, backslashes and stranger characters."""
+    folder = tmp_path_factory.mktemp("lines")
+    (folder / "t").write_text((LINES + "\n\t\\\x1b\u202eé\u2028\x85") * 20, newline="")
+    (folder / "c.yaml").write_text(
+        "data:\n  files: t\nmodel:\n  hidden_size: 4\n"
+        "training:\n  steps: 2\n  batch_size: 2\n  sequence_length: 5\n"
+    )
+    assert main(["train", str(folder / "c.yaml"), "--out", str(folder / "run"), "-q"]) == 0
+    return folder / "run"
+
+
+def test_every_line(of_lines: Path, folder: Path, call):
+    (folder / "l.txt").write_text(LINES)
+    rows = json.loads(call("eval", of_lines, "l.txt", "--by", "line", "--json").out)["rows"]
+    assert [row["text"] for row in rows] == ["the harbour\n", "was\n", "\n", "quiet"]
+    assert [row["line"] for row in rows] == [1, 2, 3, 4]
+    assert [row["characters"] for row in rows] == [11, 4, 1, 5]
+    bits = bits_of(of_lines, LINES)
+    parts = np.split(bits, [11, 15, 16])
+    np.testing.assert_allclose([row["bits"] for row in rows], [p.sum() for p in parts], rtol=1e-12)
+    means = [row["bits_per_char"] for row in rows]
+    np.testing.assert_allclose(means, [p.mean() for p in parts], rtol=1e-12)
+
+
+def test_rows_are_lines_whatever_they_hold(of_lines: Path, folder: Path, call):
+    text = "a\tb\\\x1b\u202eé\u2028\x85\nq"
+    (folder / "l.txt").write_text(text, newline="")
+    for form in ([], ["--tsv"]):
+        out = call("eval", of_lines, "l.txt", "--by", "line", *form).out
+        assert len(out.split("\n")) == 4
+        assert out.split("\n")[1].endswith("a\\tb\\\\\\x1b\\u202eé\\u2028\\x85\\n")
+        out = call("eval", of_lines, "l.txt", "--by", "character", *form).out
+        assert [line[-2:] for line in out.splitlines()[1:3]] == ["\\t", "\tb" if form else " b"]
+        assert all(c.isprintable() or c in "\t\n" for c in out)
+
+
+def test_a_line_of_which_nothing_was_predicted(of_lines: Path, folder: Path, call):
+    (folder / "l.txt").write_text("\nwas")
+    rows = json.loads(call("eval", of_lines, "l.txt", "--by", "line", "--json").out)["rows"]
+    assert rows[0] == {"line": 1, "characters": 0, "bits": 0.0, "bits_per_char": None, "text": "\n"}
+    assert (
+        tsv(call("eval", of_lines, "l.txt", "--by", "line", "--tsv").out)[0]["bits_per_char"] == ""
+    )
+    assert call("eval", of_lines, "l.txt", "--by", "line").code == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--by", "line", "--tsv"]])
+def test_stdin_is_read_like_a_file(run: Path, text: str, call, stdin, arguments: list[str]):
+    of_file = call("eval", run, "t.txt", *arguments)
+    stdin(text.encode())
+    of_stdin = call("eval", run, "-", *arguments)
+    assert of_stdin.out == of_file.out.replace('"text": "t.txt"', '"text": "-"')
+    assert of_stdin.code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "standard input: has 0 characters"),
+        (b"q", "standard input: has 1 characters"),
+        (b"quiet \xff", "standard input: invalid UTF-8 at byte 6"),
+        (b"quiet Z", "not in the vocabulary: 'Z'"),
+    ],
+)
+def test_what_comes_through_stdin_may_be_wrong(run: Path, refuse, stdin, content, reason: str):
+    stdin(content)
+    assert reason in refuse(3, "eval", run, "-")
+
+
+@pytest.mark.parametrize("arguments", [["--tsv"], ["--tsv", "--by", "line", "--json"]])
+def test_tsv_goes_with_by_alone(run: Path, refuse, arguments: list[str]):
+    assert "--tsv" in refuse(2, "eval", run, "text.txt", *arguments)
+
+
+def test_bytes_that_are_no_text(folder: Path, call):
+    (folder / "b.bin").write_bytes(b"caf\xc3\xa9 \xff\n" * 60)
+    (folder / "b.yaml").write_text(
+        "data:\n  files: b.bin\n  unit: bytes\nmodel:\n  hidden_size: 4\n"
+        "training:\n  steps: 2\n  batch_size: 2\n  sequence_length: 5\n"
+    )
+    assert call("train", "b.yaml", "-q").code == 0
+    (folder / "one.bin").write_bytes(b"caf\xc3\xa9 \xff\n")
+    out = call("eval", "runs/b", "one.bin", "--by", "line", "--tsv").out
+    assert tsv(out)[0]["text"] == r"café \xff\n"
+    rows = json.loads(call("eval", "runs/b", "one.bin", "--by", "character", "--json").out)
+    texts = [row["text"] for row in rows["rows"]]
+    assert texts == ["a", "f", r"\xc3", r"\xa9", " ", r"\xff", "\n"]
+    assert encode_corpus(["one.bin"], load_model(Path("runs/b")).vocabulary).characters == 8
