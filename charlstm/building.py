@@ -5,13 +5,16 @@ from typing import Literal, TypedDict
 
 from charlstm.config import Config
 from charlstm.corpus import Corpus, encode_corpus, read_corpus
+from charlstm.corpus_cache import CorpusCache
 from charlstm.model import CharLM, Shape, parameter_shapes
 from charlstm.optim import OPTIMIZERS, Optimizer, make_optimizer
 from charlstm.schedule import Schedule, make_schedule
 from charlstm.vocabulary import Vocabulary
 
 
-def corpus_of(config: Config, vocabulary: Vocabulary | None = None) -> Corpus:
+def corpus_of(
+    config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
+) -> Corpus:
     """The text that a config names, encoded with its own characters or with a given vocabulary."""
     data = config.data
     if vocabulary is None:
@@ -22,8 +25,9 @@ def corpus_of(config: Config, vocabulary: Vocabulary | None = None) -> Corpus:
             normalize=data.normalize,
             min_count=data.min_count,
             replacement=data.replacement,
+            cache=cache,
         )
-    return encode_corpus(data.files, vocabulary, **encoding_options(config))
+    return encode_corpus(data.files, vocabulary, **encoding_options(config), cache=cache)
 
 
 class EncodingOptions(TypedDict):

@@ -5,10 +5,11 @@ JSON. Nothing is believed: the arrays must be exactly those that the validated c
 implies, and this is checked before a model is built.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from charlstm.sealed import read_sealed, seal
 from charlstm.vocabulary import Unit, Vocabulary
 
 Arrays = dict[str, NDArray[Any]]
+Read = TypeVar("Read")
 
 
 @dataclass
@@ -111,11 +113,24 @@ class LoadedModel:
 
 def load_model(path: Path) -> LoadedModel:
     """The model of a checkpoint, or of a run folder's best checkpoint. Raises `FileError`."""
-    file = resolve_checkpoint(path)
-    checkpoint = read_checkpoint(file)
+    file, checkpoint = read_current(path, lambda file: (file, read_checkpoint(file)))
     model = model_of(checkpoint.config, checkpoint.vocabulary.size)
     load_parameters(model, checkpoint.parameters)
     return LoadedModel(file, model, checkpoint.vocabulary, checkpoint.config, checkpoint.progress)
+
+
+def read_current(path: Path, read: Callable[[Path], Read]) -> Read:
+    """``read`` of the file that ``path`` means.
+
+    Looks again when a trainer has removed it in between, for then there is a newer one.
+    """
+    while True:
+        file = resolve_checkpoint(path)
+        try:
+            return read(file)
+        except (FileError, FileNotFoundError):
+            if file == path or os.path.lexists(file):
+                raise
 
 
 def load_parameters(model: CharLM, parameters: Mapping[str, NDArray[Any]]) -> None:
@@ -123,7 +138,13 @@ def load_parameters(model: CharLM, parameters: Mapping[str, NDArray[Any]]) -> No
         parameter.value[...] = parameters[name]
 
 
+_ENTRIES = {"config", "unit", "progress", "optimizer_steps", "corpus", "fingerprint", "versions"}
+
+
 def _checked(arrays: Arrays, state: dict[str, Any]) -> Checkpoint:
+    unexpected = sorted(state.keys() - _ENTRIES)
+    if unexpected:
+        raise FileError(f"unexpected entry {shorten(unexpected[0])}")
     config = config_from_dict(_mapping(state, "config"), "its configuration")
     vocabulary = _vocabulary(arrays, state)
     _check_arrays(arrays, config, vocabulary.size)
@@ -137,7 +158,7 @@ def _checked(arrays: Arrays, state: dict[str, Any]) -> Checkpoint:
         optimizer_steps=_count(state, "optimizer_steps"),
         states=arrays["state"],
         corpus=_corpus(_mapping(state, "corpus")),
-        fingerprint=str(state.get("fingerprint", "")),
+        fingerprint=_text(state, "fingerprint"),
         versions={str(k): str(v) for k, v in _mapping(state, "versions").items()},
     )
 
@@ -222,6 +243,13 @@ def _corpus(stated: dict[str, Any]) -> dict[str, Any]:
     if stated.keys() != {"sha256", "characters"} or not isinstance(sha256, str):
         raise FileError("corpus: expected sha256 and characters")
     return {"sha256": sha256, "characters": _count(stated, "characters")}
+
+
+def _text(state: dict[str, Any], name: str) -> str:
+    value = state.get(name)
+    if not isinstance(value, str):
+        raise FileError(f"{name}: expected a text, found {shorten(value)}")
+    return value
 
 
 def _mapping(state: dict[str, Any], name: str) -> dict[str, Any]:

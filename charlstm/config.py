@@ -377,14 +377,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return _build(given, source)
 
 
-def config_from_dict(values: Mapping[str, object], source: str) -> Config:
-    """The config that ``config_to_dict`` turned into ``values``, checked; paths are left alone.
+def config_from_dict(
+    values: Mapping[str, object], source: str, folder: Path | None = None
+) -> Config:
+    """The config that ``config_to_dict`` turned into ``values``, checked.
 
-    ``source`` begins the messages, for instance a checkpoint's name. Raises ``ConfigError``.
+    Relative paths are seen from ``folder``; without one, paths are left alone. ``source`` begins
+    the messages, for instance a checkpoint's name. Raises ``ConfigError``.
     """
     if not isinstance(values, Mapping):
         raise config_error(source, f"expected settings, found {_show(values)}")
-    return _build(_flatten(values, lambda key: source), source)
+    given = _flatten(values, lambda key: source)
+    return _build({path: it._replace(folder=folder) for path, it in given.items()}, source)
 
 
 def _read_file(path: Path) -> bytes:

@@ -1,8 +1,10 @@
 """What a training says on stderr: a progress bar on a terminal, else a plain line a report."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -15,9 +17,15 @@ Say = Callable[[str], None]
 
 
 def say(line: str) -> None:
-    """A line on stderr, above the progress bar if there is one."""
-    tqdm.write(line, file=sys.stderr)
-    sys.stderr.flush()
+    """A line on stderr, above the progress bar if there is one.
+
+    A terminal that has gone, or a full disk behind stderr, is no reason to end a training.
+    """
+    if sys.stderr is None:  # closed before the program started
+        return
+    with suppress(OSError):
+        tqdm.write(line, file=sys.stderr)
+        sys.stderr.flush()
 
 
 def say_nothing(line: str) -> None:
@@ -26,6 +34,14 @@ def say_nothing(line: str) -> None:
 
 def bits(nats: float) -> float:
     return nats / NATS_PER_BIT
+
+
+def perplexity(nats: float) -> float:
+    """``exp(nats)``; infinite where a float cannot hold it, which takes 710 nats."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf
 
 
 class Bar:
@@ -50,7 +66,8 @@ class Bar:
         speed = (step - self._first) * self._characters / max(seconds, 1e-9)
         text = f"loss {train_loss:.3f}{self._validation} {speed:,.0f} char/s"
         self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update()
+        with suppress(OSError):
+            self._bar.update()
 
     def evaluated(self, val_loss: float) -> None:
         self._validation = f" val {val_loss:.3f} ({bits(val_loss):.2f} bits)"
@@ -62,7 +79,8 @@ class Bar:
         say(f"Warning: {line}")
 
     def close(self) -> None:
-        self._bar.close()
+        with suppress(OSError):
+            self._bar.close()
 
 
 class Lines:
@@ -102,7 +120,7 @@ def display_for(
 ) -> Display:
     if quiet:
         return Silence()
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         return Bar(first_step, total_steps, characters_per_step)
     return Lines()
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.comm import Comm
+from charlstm.mapped_ids import MappedIds
 from charlstm.model import CharLM, ModelTape
 from charlstm.nn.parameter import Array
 from charlstm.streams import lane_range
@@ -23,7 +24,7 @@ class Lanes(NamedTuple):
     run: int
 
 
-def exact_losses(model: CharLM, ids: Ids) -> Iterator[NDArray[np.float64]]:
+def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.float64]]:
     """Nats of every character but the first, in pieces; the state is carried from the start on."""
     states = model.zero_states(1)
     tapes: dict[int, ModelTape] = {}
@@ -45,7 +46,12 @@ class LaneEvaluation:
     """
 
     def __init__(
-        self, model: CharLM, ids: Ids, batch_size: int, sequence_length: int, comm: Comm
+        self,
+        model: CharLM,
+        ids: Ids | MappedIds,
+        batch_size: int,
+        sequence_length: int,
+        comm: Comm,
     ) -> None:
         self._model, self._ids, self._comm, self._T = model, ids, comm, sequence_length
         self._lanes = _lanes(len(ids) - 1, batch_size, sequence_length)

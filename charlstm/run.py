@@ -13,6 +13,7 @@ import numpy as np
 from charlstm import building
 from charlstm.checkpoint import (
     Checkpoint,
+    LoadedModel,
     Progress,
     load_model,
     load_parameters,
@@ -21,6 +22,7 @@ from charlstm.checkpoint import (
 from charlstm.comm import Alone, Comm
 from charlstm.config import Config, config_to_dict, differences, dump_config, may_change
 from charlstm.corpus import Corpus, split
+from charlstm.corpus_cache import CorpusCache
 from charlstm.display import Say, bits, display_for
 from charlstm.errors import (
     ConfigError,
@@ -33,7 +35,9 @@ from charlstm.errors import (
 from charlstm.evaluation import LaneEvaluation
 from charlstm.files import show, write_atomically
 from charlstm.fingerprint import arithmetic_fingerprint
-from charlstm.model import CharLM
+from charlstm.launcher import launched
+from charlstm.mapped_ids import MappedIds
+from charlstm.mpi_comm import leading
 from charlstm.recorder import Identity, RunRecorder
 from charlstm.resources import resources_for
 from charlstm.runfolder import Found, RunFolder
@@ -50,8 +54,8 @@ class Material:
     """The text of a run, cut and encoded."""
 
     corpus: Corpus
-    train: Ids
-    validation: Ids
+    train: Ids | MappedIds
+    validation: Ids | MappedIds
     streams: Streams
     total_steps: int
     source_bits: float | None
@@ -73,16 +77,23 @@ class Outcome:
     stopped_by: signal.Signals | None = None
 
 
-def read_material_for(config: Config) -> Material:
+def cache_beside(folder: Path, say: Say) -> CorpusCache:
+    """Where runs beside each other keep the texts that are too long to encode every time."""
+    return CorpusCache(folder.parent / ".corpus-cache", say)
+
+
+def read_material_for(config: Config, cache: CorpusCache | None = None) -> Material:
     """The text, encoded with the vocabulary of the model to start from if there is one."""
     if config.init_from is None:
-        return read_material(config)
-    return read_material(config, load_model(Path(config.init_from)).vocabulary)
+        return read_material(config, cache=cache)
+    return read_material(config, load_model(Path(config.init_from)).vocabulary, cache)
 
 
-def read_material(config: Config, vocabulary: Vocabulary | None = None) -> Material:
+def read_material(
+    config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
+) -> Material:
     """Read and cut the text. Raises `FileError` for one that cannot be used."""
-    corpus = building.corpus_of(config, vocabulary)
+    corpus = building.corpus_of(config, vocabulary, cache)
     data, training = config.data, config.training
     train_ids, validation, _ = split(corpus.ids, data.validation_fraction, data.test_fraction)
     streams = Streams(train_ids, training.batch_size, training.sequence_length)
@@ -135,17 +146,19 @@ class Options:
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
     folder = RunFolder(path)
-    material = read_material_for(config)
+    material = read_material_for(config, cache_beside(path, say))
     check_memory(config, material.corpus.vocabulary.size)
     for warning in material.corpus.warnings:
         say(f"Warning: {warning}")
+    if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:
+        say("training.workers is ignored: the MPI launcher has started the processes.")
     folder.create()
     with folder.lock():
         found = _starting_point(folder, config, material, options, say)
         if found is not None and _is_finished(found.loaded, config, material.total_steps):
             return Outcome("already finished", found.loaded.progress)
         say(describe(config, material))
-        with _ranks(config, material, found and found.path) as comm:
+        with ranks_for(config, material, folder, found and found.path) as comm:
             trainer, progress = prepare(config, material, comm, found and found.loaded)
             identity = _identity(config, material, trainer)
             if found is not None:
@@ -170,8 +183,9 @@ def prepare(
         trainer.schedule.restore(checkpoint.progress.schedule)
         trainer.restore(checkpoint.states, checkpoint.progress.step)
         return trainer, replace(checkpoint.progress, finished=False)
-    if config.init_from is not None:
-        _start_from(load_model(Path(config.init_from)).model, trainer.model)
+    source = _source_of(config, material.corpus.vocabulary)
+    if source is not None:
+        trainer.model.values[...] = source.model.values
     return trainer, Progress()
 
 
@@ -197,19 +211,23 @@ def _train(
     return Outcome(reason, progress, signals.stopped_by)
 
 
-def _ranks(
-    config: Config, material: Material, checkpoint: Path | None
+def ranks_for(
+    config: Config, material: Material, folder: RunFolder, checkpoint: Path | None
 ) -> AbstractContextManager[Comm]:
     resources = resources_for(config)
+    setup = {
+        "config": config_to_dict(config),
+        "folder": str(folder.path),
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "environment": resources.environment,
+    }
+    if launched():
+        return leading(setup, config.training.batch_size)
     if resources.workers == 1:
         return nullcontext(Alone())
     shape = building.shape_of(config, material.corpus.vocabulary.size)
     states = shape.layers * 2 * config.training.batch_size * shape.hidden_size
     largest = max(building.parameter_count(shape), states) * np.dtype(shape.dtype).itemsize
-    setup = {
-        "config": config_to_dict(config),
-        "checkpoint": None if checkpoint is None else str(checkpoint),
-    }
     return local_ranks(resources.workers, largest, setup, resources.environment)
 
 
@@ -278,8 +296,15 @@ def _starting_point(
 ) -> Found[Checkpoint] | None:
     """The checkpoint to go on from; None to start at step 0."""
     if not folder.holds_a_run():
+        _source_of(config, material.corpus.vocabulary)
         return None
     if options.overwrite:
+        source = _source_of(config, material.corpus.vocabulary)
+        if source is not None and folder.path.resolve() in source.path.resolve().parents:
+            raise ConfigError(
+                "init_from: names the run that --overwrite would remove; name another folder"
+                " with --out"
+            )
         folder.erase()
         return None
     if not options.resume:
@@ -290,8 +315,8 @@ def _starting_point(
     found = folder.newest_good(read_checkpoint)
     if found is None:
         return None
-    for path, reason in found.damaged:
-        say(f"Warning: {reason}; going back to {found.path.name} instead of {path.name}.")
+    for _, reason in found.damaged:
+        say(f"Warning: {reason}; going back to {found.path.name}.")
     _check_same_experiment(found.loaded, config, material)
     _mend_best(folder, found)
     return found
@@ -351,21 +376,34 @@ def _compare_arithmetic(checkpoint: Checkpoint, now: str, exact: bool, say: Say)
     say(f"Warning: {what}; the run continues but will not match bit for bit.")
 
 
-def _start_from(source: CharLM, model: CharLM) -> None:
-    if source.shape != replace(model.shape, forget_bias=source.shape.forget_bias):
+def _source_of(config: Config, vocabulary: Vocabulary) -> LoadedModel | None:
+    """The model that ``init_from`` names, checked to be of the kind that is to be trained."""
+    if config.init_from is None:
+        return None
+    source = load_model(Path(config.init_from))
+    differing = [
+        f"{path} is {ours} (there: {theirs})"
+        for path, ours, theirs in differences(config, source.config)
+        if path in _same_in_a_source(config.model.cell)
+    ]
+    if differing:
         raise ConfigError(
-            f"init_from: the model there is {_size(source)}, this one {_size(model)};"
-            " set model.* to the same values"
+            f"init_from: cannot start from a different kind of model: {'; '.join(differing)}."
+            " Use the values of that model."
         )
-    model.values[...] = source.values
+    if source.vocabulary != vocabulary:
+        raise FileError(f"{show(source.path)}: changed while the text was read; try again")
+    return source
 
 
-def _size(model: CharLM) -> str:
-    shape = model.shape
-    return (
-        f"{shape.cell} {shape.layers} x {shape.hidden_size}, embedding {shape.embedding_size},"
-        f" {shape.vocabulary_size} characters, {shape.dtype}"
-    )
+def _same_in_a_source(cell: str) -> set[str]:
+    """The settings that decide which arrays a model has and what it computes with them.
+
+    Layer norm adds ``forget_bias`` at every step; in other cells it only sets where ``b`` starts.
+    """
+    names = {"cell", "layers", "hidden_size", "embedding_size", "dtype"}
+    names |= {"forget_bias", "norm_epsilon"} if cell == "layer-norm" else set()
+    return {"data.unit", *(f"model.{name}" for name in names)}
 
 
 class _SaveTimer:

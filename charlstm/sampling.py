@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from charlstm.model import CharLM
 from charlstm.nn.cells import State
 from charlstm.nn.parameter import Array
+from charlstm.stepper import stepper_for
 from charlstm.vocabulary import Ids, Vocabulary
 
 DRAWS_AT_ONCE = 1024
@@ -65,11 +66,11 @@ def generate(
     """
     logits, states = _read(model, start, count)
     draws = Draws(seed, count)
-    tape = model.tape(1, count)
+    stepper = stepper_for(model, states)
     for _ in range(length):
         ids = choose(logits, choice, draws.next())
         yield ids
-        logits, states = model.forward(ids[np.newaxis], states, tape)
+        logits = stepper.step(ids)
 
 
 def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ kind is multiplied by a linear warm-up: ``(step + 1) / warmup_steps`` until that
 """
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -199,4 +200,5 @@ def make_schedule(
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+    largest = sys.float_info.max  # a JSON integer may be larger
+    return type(value) in (int, float) and abs(value) <= largest  # type: ignore[arg-type]
