@@ -38,11 +38,10 @@ def resources_for(config: Config) -> Resources:
     else:
         wanted = _workers(config, cores) if training.workers == "auto" else training.workers
         workers = neighbours = min(wanted, training.batch_size)
-    threads = training.blas_threads
-    if threads == "auto":
-        large = config.model.hidden_size >= THREADS_PAY_FROM
-        threads = max(1, cores // neighbours) if large else 1
-    return Resources(workers, threads)
+    if training.blas_threads != "auto":
+        return Resources(workers, training.blas_threads)
+    large = config.model.hidden_size >= THREADS_PAY_FROM
+    return Resources(workers, max(1, cores // neighbours) if large else 1)
 
 
 def _workers(config: Config, cores: int) -> int:

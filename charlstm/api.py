@@ -1,0 +1,319 @@
+"""charlstm from Python: ``load`` a model to sample from and to score texts with, or ``train`` one.
+
+Everything a user can cause is raised as a `charlstm.errors.UserError`, whose text is one line.
+"""
+
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.building import encoding_options
+from charlstm.checkpoint import LoadedModel, Progress, load_model
+from charlstm.config import Config, config_from_dict, config_to_dict, load_config
+from charlstm.errors import ConfigError, FileError
+from charlstm.evaluation import exact_losses
+from charlstm.interchange.exporting import export
+from charlstm.sampling import Choice, Draws, default_start, generate, until
+from charlstm.scoring import Part, Score
+from charlstm.strings import encode_string
+from charlstm.vocabulary import Ids, Vocabulary
+
+__all__ = ["Model", "Part", "Score", "Training", "load", "train"]
+
+Name = str | PathLike[str]
+
+
+class SampleOptions(TypedDict, total=False):
+    """The options of `Model.sample`, where they are explained."""
+
+    length: int
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int | None
+    stop: str | None
+    skip_unknown: bool
+
+
+def load(path: Name) -> "Model":
+    """The model of a checkpoint, or of a run folder's best checkpoint.
+
+    >>> import charlstm
+    >>> model = charlstm.load("runs/abc")
+    >>> model
+    <Model runs/abc/best.safetensors: lstm 1 x 12, 4 characters, step 60>
+
+    Raises `FileError` for a file that is missing, damaged or of another kind.
+    """
+    return Model(load_model(Path(path)))
+
+
+class Model:
+    """A trained model. Made by `load`; nothing changes it, and every call starts afresh.
+
+    The vocabulary's ``size`` is that of the model's input and output.
+
+    >>> import charlstm
+    >>> model = charlstm.load("runs/abc")
+    >>> model.config.model.cell
+    'lstm'
+    >>> model.vocabulary.size
+    4
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+
+    def __repr__(self) -> str:
+        model = self.config.model
+        return (
+            f"<Model {self.path}: {model.cell} {model.layers} x {model.hidden_size},"
+            f" {self.vocabulary.size} {self.vocabulary.unit}, step {self.step}>"
+        )
+
+    @property
+    def path(self) -> Path:
+        """The file that was read."""
+        return self.loaded.path
+
+    @property
+    def config(self) -> Config:
+        return self.loaded.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.loaded.vocabulary
+
+    @property
+    def step(self) -> int:
+        """How many steps of training the model has had."""
+        return self.loaded.progress.step
+
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: str | None = None,
+        skip_unknown: bool = False,
+    ) -> str:
+        """``length`` characters that follow ``prompt``, or a line end if there is none.
+
+        ``temperature``: below 1 safer, above 1 wilder; 0 always takes the likeliest. ``top_k``:
+        choose among the k likeliest characters (0: all); ``top_p``: among the likeliest that
+        together have probability p. ``seed`` repeats a text; None draws one. ``stop``: end before
+        this text. Characters of the prompt that the model does not know raise
+        `UnknownCharacterError`, or are left out with ``skip_unknown``.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc")
+        >>> model.sample("ab", length=7, temperature=0)
+        'cabcabc'
+        >>> model.sample("ab", length=7, seed=1) == model.sample("ab", length=7, seed=1)
+        True
+        """
+        pieces = self.stream(
+            prompt,
+            length=length,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop,
+            skip_unknown=skip_unknown,
+        )
+        return "".join(pieces)
+
+    def stream(self, prompt: str = "", **options: Unpack[SampleOptions]) -> Iterator[str]:
+        """What `sample` returns, with the same options, piece by piece while it is made.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc")
+        >>> list(model.stream("c", length=3, temperature=0))
+        ['a', 'b', 'c']
+        """
+        decoder = self.vocabulary.decoder()
+        pieces = (decoder.decode(ids) for ids in self._generate(1, prompt, options))
+        return until(options.get("stop"), pieces)
+
+    def samples(self, count: int, prompt: str = "", **options: Unpack[SampleOptions]) -> list[str]:
+        """``count`` texts at once, with the options of `sample`; much faster than one by one.
+
+        Each has draws of its own. The first is what `sample` makes of the same seed.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc")
+        >>> model.samples(2, "a", length=5, temperature=0)
+        ['bcabc', 'bcabc']
+        """
+        made = np.array(list(self._generate(count, prompt, options)), np.intp)
+        texts = made.reshape(-1, count).T
+        stop = options.get("stop")
+        return ["".join(until(stop, [self.vocabulary.decode(ids)])) for ids in texts]
+
+    def score(self, text: str) -> Score:
+        """How well the model predicts ``text``: each character but the first, exactly.
+
+        The text is read as files are: its line ends, its normalization and its rare characters
+        are treated as ``config.data`` says. Raises `UnknownCharacterError` for characters the
+        model does not know, `FileError` for fewer than two characters.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc")
+        >>> score = model.score("abcabcabb")
+        >>> score.nats.shape
+        (8,)
+        >>> int(score.bits.argmax()) + 1  # the last b is not what the model expects
+        8
+        >>> len(score.bits) * score.bits_per_character > float(score.bits.max())
+        True
+        """
+        return self._score(encode_string(text, self.vocabulary, **encoding_options(self.config)))
+
+    def export(self, path: Name, format: str | None = None) -> None:
+        """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``.
+
+        Without a ``format`` the suffix of ``path`` decides. See docs/interchange.md.
+
+        >>> import charlstm
+        >>> charlstm.load("runs/abc").export("abc.npz")
+        """
+        export(self.loaded, Path(path), format)
+
+    def start(self, prompt: str, *, skip_unknown: bool = False) -> Ids:
+        """The ids that the model reads before it writes; those of a line end without a prompt."""
+        ids = self.vocabulary.encode(prompt, skip_unknown=skip_unknown)
+        return ids if len(ids) else default_start(self.vocabulary)
+
+    def _generate(
+        self, count: int, prompt: str, options: SampleOptions
+    ) -> Iterator[NDArray[np.intp]]:
+        length, temperature = options.get("length", 500), options.get("temperature", 1.0)
+        top_k, top_p, seed = options.get("top_k", 0), options.get("top_p", 1.0), options.get("seed")
+        if not (length >= 0 and 0 <= temperature <= 1e6 and top_k >= 0 and 0 < top_p <= 1):
+            raise ConfigError(
+                "sampling: length, temperature, top_k: at least 0; top_p: above 0, at most 1"
+            )
+        return generate(
+            self.loaded.model,
+            self.start(prompt, skip_unknown=options.get("skip_unknown", False)),
+            count=count,
+            length=length,
+            choice=Choice(temperature, top_k, top_p),
+            seed=Draws.fresh_seed() if seed is None else seed,
+        )
+
+    def _score(self, ids: Ids) -> Score:
+        if len(ids) < 2:
+            raise FileError(f"a text of {len(ids)} characters: there is nothing to predict")
+        nats = np.concatenate(list(exact_losses(self.loaded.model, ids)))
+        return Score(ids, self.vocabulary, nats)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came out of `train`. Losses are in nats per character, None if never computed."""
+
+    folder: Path
+    reason: str
+    """``finished``, ``no improvement`` (early stopping) or ``already finished``."""
+    progress: Progress
+
+    @property
+    def step(self) -> int:
+        return self.progress.step
+
+    @property
+    def train_loss(self) -> float | None:
+        """Mean since the last report."""
+        return self.progress.train_loss
+
+    @property
+    def best_val_loss(self) -> float | None:
+        return self.progress.best_val_loss
+
+    def model(self) -> Model:
+        """The run's best model."""
+        return load(self.folder)
+
+
+def train(
+    config: Name | Mapping[str, Any] | Config,
+    *,
+    out: Name | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = True,
+    **settings: Any,
+) -> Training:
+    """Train in the folder ``out``, as ``charlstm train`` does.
+
+    ``config`` is a YAML file, the settings themselves as nested mappings, or a `Config`; the
+    keyword arguments replace some of them. Paths are seen from the working directory, those in a
+    file from its folder. ``out`` may be left out for a file (``runs/<its name>``).
+
+    >>> import charlstm
+    >>> training = charlstm.train(
+    ...     {"data": {"files": "abc.txt"}},
+    ...     out="runs/small",
+    ...     model={"layers": 1, "hidden_size": 5},
+    ...     training={"steps": 3, "batch_size": 2, "sequence_length": 4},
+    ... )
+    >>> training.reason, training.step, training.folder
+    ('finished', 3, PosixPath('runs/small'))
+    >>> training.model().config.model.hidden_size
+    5
+
+    A signal saves and stops the training, and then does what it would have done without it:
+    Ctrl-C raises KeyboardInterrupt. Call again with ``resume=True`` to go on. Must run in the main
+    thread. NumPy is running already, so ``training.blas_threads`` acts on other workers only: set
+    OPENBLAS_NUM_THREADS before you import NumPy.
+
+    Raises what the command line ends with: `ConfigError`, `FileError`, `DivergedError`,
+    `SystemRefusedError`, `RunFolderTakenError`.
+    """
+    from charlstm import run  # noqa: PLC0415 - takes longer than to load a model and use it
+    from charlstm.display import say, say_nothing  # noqa: PLC0415
+
+    if resume and overwrite:
+        raise ConfigError("resume and overwrite exclude each other")
+    checked = _config_of(config, settings)
+    folder = _folder_of(config, checked, out)
+    options = run.Options(resume=resume, overwrite=overwrite, quiet=quiet)
+    outcome = run.run_training(checked, folder, options, say_nothing if quiet else say)
+    if outcome.stopped_by is not None:
+        signal.raise_signal(outcome.stopped_by)
+    return Training(folder, outcome.reason, outcome.progress)
+
+
+def _config_of(config: Name | Mapping[str, Any] | Config, settings: Mapping[str, Any]) -> Config:
+    if isinstance(config, str | PathLike):
+        config = load_config(Path(config))
+        if not settings:
+            return config
+    values = config_to_dict(config) if isinstance(config, Config) else dict(config)
+    for name, value in settings.items():
+        group = values.get(name)
+        merge = isinstance(group, Mapping) and isinstance(value, Mapping)
+        values[name] = dict(group or {}) | dict(value) if merge else value
+    return config_from_dict(values, "settings", Path.cwd())
+
+
+def _folder_of(config: object, checked: Config, out: Name | None) -> Path:
+    if out is not None:
+        return Path(out)
+    if checked.output.directory is not None:
+        return Path(checked.output.directory)
+    if isinstance(config, str | PathLike):
+        return Path("runs") / Path(config).stem
+    raise ConfigError("train: name the folder of the run: out=...")
