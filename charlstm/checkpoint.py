@@ -109,6 +109,7 @@ class LoadedModel:
     vocabulary: Vocabulary
     config: Config
     progress: Progress
+    corpus: dict[str, Any]
 
 
 def load_model(path: Path) -> LoadedModel:
@@ -116,7 +117,14 @@ def load_model(path: Path) -> LoadedModel:
     file, checkpoint = read_current(path, lambda file: (file, read_checkpoint(file)))
     model = model_of(checkpoint.config, checkpoint.vocabulary.size)
     load_parameters(model, checkpoint.parameters)
-    return LoadedModel(file, model, checkpoint.vocabulary, checkpoint.config, checkpoint.progress)
+    return LoadedModel(
+        path=file,
+        model=model,
+        vocabulary=checkpoint.vocabulary,
+        config=checkpoint.config,
+        progress=checkpoint.progress,
+        corpus=checkpoint.corpus,
+    )
 
 
 def read_current(path: Path, read: Callable[[Path], Read]) -> Read:

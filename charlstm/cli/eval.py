@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 @click.command("eval")
 @click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
-@click.argument("name", metavar="TEXT", type=click.Path(path_type=Path))
+@click.argument("name", metavar="[TEXT]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--part",
+    type=click.Choice(["train", "validation", "test"]),
+    show_default="TEXT is given",
+    help="Instead of TEXT, this part of the text the model was trained on.",
+)
 @click.option(
     "--by",
     type=click.Choice(["line", "character"]),
@@ -27,7 +33,15 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--tsv", "as_tsv", is_flag=True, help="With --by: tab-separated, numbers in full.")
-def command(path: Path, name: Path, *, by: str | None, as_json: bool, as_tsv: bool) -> None:
+def command(
+    path: Path,
+    name: Path | None,
+    *,
+    part: str | None,
+    by: str | None,
+    as_json: bool,
+    as_tsv: bool,
+) -> None:
     r"""Loss on a text, exactly.
 
     The model reads the whole TEXT (- is stdin) from its first character on, its state carried
@@ -37,15 +51,18 @@ def command(path: Path, name: Path, *, by: str | None, as_json: bool, as_tsv: bo
 
     \b
     charlstm eval runs/quickstart data/harbour.txt
+    charlstm eval runs/quickstart --part validation
     charlstm eval runs/quickstart notes.txt --json
     charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
     """
     if as_tsv and (as_json or by is None):
         raise click.UsageError("--tsv goes with --by, and not with --json.")
+    if (name is None) == (part is None):
+        raise click.UsageError("Give either TEXT or --part.")
     from charlstm.checkpoint import load_model
 
     loaded = load_model(path)
-    text = read_text(name, loaded)
+    text = read_text(name, loaded) if name is not None else read_part(part or "", loaded)
     if by is not None:
         write = write_json if as_json else write_tsv if as_tsv else write_table
         write(text, loaded, by)
@@ -106,6 +123,28 @@ def read_text(name: Path, loaded: "LoadedModel") -> Text:
     if len(text.ids) < 2:
         raise FileError(f"{where}: has {len(text.ids)} characters; there is nothing to predict")
     return text
+
+
+def read_part(part: str, loaded: "LoadedModel") -> Text:
+    """A part of the model's own text, which must be the one it was trained on."""
+    import numpy as np
+
+    from charlstm.building import corpus_of
+    from charlstm.corpus import split
+    from charlstm.errors import FileError
+
+    corpus = corpus_of(loaded.config, loaded.vocabulary)
+    names = ", ".join(str(path) for path in corpus.files)
+    if corpus.sha256 != loaded.corpus["sha256"]:
+        raise FileError(f"{names}: is no longer the text that this model was trained on")
+    data = loaded.config.data
+    parts = split(corpus.ids, data.validation_fraction, data.test_fraction)
+    number = ("train", "validation", "test").index(part)
+    ids, start = parts[number], sum(map(len, parts[:number]))
+    if len(ids) < 2:
+        raise FileError(f"{names}: this run keeps no {part} part (data.{part}_fraction is 0)")
+    source_bits = corpus.source_bits_per_character(start, start + len(ids))
+    return Text(f"{part} part of {names}", np.asarray(ids), source_bits)
 
 
 def figures_of(text: Text, loaded: "LoadedModel") -> dict[str, Any]:

@@ -159,3 +159,32 @@ def test_bytes_that_are_no_text(folder: Path, call):
     texts = [row["text"] for row in rows["rows"]]
     assert texts == ["a", "f", r"\xc3", r"\xa9", " ", r"\xff", "\n"]
     assert encode_corpus(["one.bin"], load_model(Path("runs/b")).vocabulary).characters == 8
+
+
+def test_a_part_of_the_text_trained_on(call, folder: Path, run: Path) -> None:
+    loaded = load_model(run)
+    corpus = encode_corpus(loaded.config.data.files, loaded.vocabulary)
+    cut = int(len(corpus.ids) * 0.9)
+    for part, ids in (("train", corpus.ids[:cut]), ("validation", corpus.ids[cut:])):
+        nats = np.concatenate(list(exact_losses(loaded.model, ids)))
+        figures = json.loads(call("eval", run, "--part", part, "--json").out)
+        assert figures["characters"] == len(ids)
+        assert figures["loss"] == pytest.approx(nats.mean(), rel=1e-12)
+
+
+def test_a_part_that_cannot_be_had(refuse, folder: Path, run: Path) -> None:
+    assert "keeps no test part" in refuse(3, "eval", run, "--part", "test")
+    assert "either TEXT or --part" in refuse(2, "eval", run)
+    assert "either TEXT or --part" in refuse(2, "eval", run, "text.txt", "--part", "train")
+
+
+def test_the_parts_of_a_changed_text_are_not_those_trained_on(
+    refuse, folder: Path, run: Path
+) -> None:
+    text = Path(load_model(run).config.data.files[0])
+    before = text.read_bytes()
+    try:
+        text.write_bytes(before[:-1])
+        assert "no longer the text" in refuse(3, "eval", run, "--part", "validation")
+    finally:
+        text.write_bytes(before)
