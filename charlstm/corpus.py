@@ -1,21 +1,25 @@
 """A corpus: text files as one array of ids, with the vocabulary they were encoded with.
 
 Files are read twice in blocks, once to count characters and once to encode them, so that a text
-costs what its ids cost: one byte a character up to 256 different ones.
+costs what its ids cost: one byte a character up to 256 different ones. The ids of a long text can
+be kept in a file (see `corpus_cache`); then it is read once and for all, and takes no memory.
 """
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.corpus_cache import CorpusCache, Encoding, Place
 from charlstm.errors import ConfigError, FileError, shorten
 from charlstm.known_entropy import KnownEntropy, read_known_entropy, sidecar_of
+from charlstm.mapped_ids import MappedIds
 from charlstm.textfiles import Newlines, Normalize, TextFiles, find_files
 from charlstm.vocabulary import (
     LAST_CODE_POINT,
@@ -30,11 +34,12 @@ from charlstm.vocabulary import (
 class Corpus:
     """An encoded text.
 
-    ``ids`` is ``(characters,)`` of the vocabulary's `id_dtype`; ``sha256`` is the hash of the
-    files' bytes in order (unpacked), whatever their names; ``warnings`` are lines for the user.
+    ``ids`` is ``(characters,)`` of the vocabulary's `id_dtype`, in memory or mapped; ``sha256`` is
+    the hash of the files' bytes in order (unpacked), whatever their names; ``warnings`` are lines
+    for the user.
     """
 
-    ids: Ids
+    ids: Ids | MappedIds
     vocabulary: Vocabulary
     sha256: str
     files: tuple[Path, ...]
@@ -60,27 +65,32 @@ def read_corpus(
     normalize: Normalize = "none",
     min_count: int = 1,
     replacement: str = "\ufffd",
+    cache: CorpusCache | None = None,
 ) -> Corpus:
     """Encode files (paths and globs) with a vocabulary made of their own characters.
 
-    Characters that occur fewer than ``min_count`` times become ``replacement``.
-    Raises `FileError` for what cannot be read, `ConfigError` for settings that contradict.
+    Characters that occur fewer than ``min_count`` times become ``replacement``. A long text is
+    kept in ``cache``. Raises `FileError` for what cannot be read, `ConfigError` for settings that
+    contradict.
     """
     if unit == "bytes" and (newlines != "keep" or normalize != "none" or min_count > 1):
         raise ConfigError(
             "data: unit=bytes keeps every byte as it is;"
             " newlines, normalize and min_count must stay at their defaults"
         )
+
+    def choose(survey: _Survey) -> _Choice:
+        if unit == "bytes":
+            return _Choice(Vocabulary.of_bytes(), None)
+        frequent = np.flatnonzero(survey.counts >= max(min_count, 1))
+        if len(frequent) == np.count_nonzero(survey.counts):
+            return _Choice(Vocabulary.of_characters(frequent), None)
+        stand_in = _code_of(replacement)
+        return _Choice(Vocabulary.of_characters(np.append(frequent, stand_in)), stand_in)
+
     text = TextFiles(find_files(files), unit, newlines, normalize)
-    survey = _survey(text)
-    if unit == "bytes":
-        return _encode(text, survey, Vocabulary.of_bytes(), None)
-    frequent = np.flatnonzero(survey.counts >= max(min_count, 1))
-    if len(frequent) == np.count_nonzero(survey.counts):
-        return _encode(text, survey, Vocabulary.of_characters(frequent), None)
-    stand_in = _code_of(replacement)
-    vocabulary = Vocabulary.of_characters(np.append(frequent, stand_in))
-    return _encode(text, survey, vocabulary, stand_in)
+    recipe = {"min_count": min_count, "replacement": replacement if min_count > 1 else None}
+    return _corpus(text, choose, cache.place_for(text, recipe) if cache else None)
 
 
 def encode_corpus(
@@ -90,18 +100,22 @@ def encode_corpus(
     newlines: Newlines = "keep",
     normalize: Normalize = "none",
     replacement: str | None = None,
+    cache: CorpusCache | None = None,
 ) -> Corpus:
     """Encode files with the vocabulary of an existing model.
 
     Characters it lacks become ``replacement`` or, without one, raise `UnknownCharacterError`.
     """
     text = TextFiles(find_files(files), vocabulary.unit, newlines, normalize)
-    survey = _survey(text)
-    stand_in = None if replacement is None else _code_of(replacement)
-    return _encode(text, survey, vocabulary, stand_in)
+    choice = _Choice(vocabulary, None if replacement is None else _code_of(replacement))
+    known = hashlib.sha256(vocabulary.to_array().tobytes()).hexdigest()
+    recipe = {"vocabulary": known, "replacement": replacement}
+    return _corpus(text, lambda survey: choice, cache.place_for(text, recipe) if cache else None)
 
 
-def split(ids: Ids, validation_fraction: float, test_fraction: float = 0.0) -> tuple[Ids, Ids, Ids]:
+def split(
+    ids: Ids | MappedIds, validation_fraction: float, test_fraction: float = 0.0
+) -> tuple[Ids | MappedIds, Ids | MappedIds, Ids | MappedIds]:
     """Cut a text in three views, in its order: train | validation | test.
 
     Fractions are taken as the decimal numbers they were written as: 0.07 of 100 is 7.
@@ -129,6 +143,13 @@ class _Survey:
     sha256: str
 
 
+class _Choice(NamedTuple):
+    """A vocabulary, and the code point that stands in for characters it lacks."""
+
+    vocabulary: Vocabulary
+    stand_in: int | None
+
+
 def _survey(text: TextFiles) -> _Survey:
     counts = np.zeros(LAST_CODE_POINT + 1, dtype=np.int64)
     digest = hashlib.sha256()
@@ -140,46 +161,56 @@ def _survey(text: TextFiles) -> _Survey:
     return _Survey(counts, digest.hexdigest())
 
 
-def _encode(
-    text: TextFiles, survey: _Survey, vocabulary: Vocabulary, stand_in: int | None
-) -> Corpus:
-    """The second pass; ``stand_in`` is the code point for characters that the vocabulary lacks."""
+def _corpus(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Corpus:
+    found = (place and place.recall()) or _encode(text, choose, place)
+    entropy, warnings = _known_entropy(text, found)
+    return Corpus(found.ids, found.vocabulary, found.sha256, text.paths, entropy, warnings)
+
+
+def _encode(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Encoding:
+    survey = _survey(text)
+    choice = choose(survey)
     counts = survey.counts.copy()
-    counts[vocabulary.code_points] = 0
+    counts[choice.vocabulary.code_points] = 0
     unknown = np.flatnonzero(counts)
-    if len(unknown) and stand_in is None:
+    if len(unknown) and choice.stand_in is None:
         raise UnknownCharacterError(unknown.tolist(), where=text.names())
-    unknown_id = 0 if stand_in is None else _id_of(stand_in, vocabulary)
-    ids = _ids(text, survey, vocabulary, unknown_id)
-    entropy, warnings = _known_entropy(text, len(ids), survey.sha256, replaced=len(unknown) > 0)
-    return Corpus(ids, vocabulary, survey.sha256, text.paths, entropy, warnings)
+    replaced = len(unknown) > 0
+    blocks = _id_blocks(text, survey, choice)
+    if place is not None:
+        return place.keep(blocks, choice.vocabulary, survey.sha256, replaced=replaced)
+    ids = np.empty(survey.counts.sum(), choice.vocabulary.id_dtype)
+    _fill(ids, blocks)
+    return Encoding(ids, choice.vocabulary, survey.sha256, replaced)
 
 
-def _ids(text: TextFiles, survey: _Survey, vocabulary: Vocabulary, unknown_id: int) -> Ids:
+def _id_blocks(text: TextFiles, survey: _Survey, choice: _Choice) -> Iterator[Ids]:
+    """The second pass."""
+    vocabulary, stand_in = choice
+    unknown_id = 0 if stand_in is None else int(vocabulary.encode(chr(stand_in))[0])
     table = vocabulary.id_table(unknown_id)
-    ids = np.empty(survey.counts.sum(), dtype=vocabulary.id_dtype)
     digest = hashlib.sha256()
-    start = 0
     for codes in text.blocks(digest):
-        stop = start + len(codes)
-        if stop > len(ids):
-            break
-        np.take(table, codes, mode="clip", out=ids[start:stop])
-        start = stop
+        yield np.take(table, codes, mode="clip")
     if digest.hexdigest() != survey.sha256:
         raise FileError(f"{text.names()}: changed while it was being read; try again")
-    return ids
 
 
-def _known_entropy(
-    text: TextFiles, characters: int, sha256: str, *, replaced: bool
-) -> tuple[KnownEntropy | None, tuple[str, ...]]:
+def _fill(ids: Ids, blocks: Iterable[Ids]) -> None:
+    start = 0
+    for block in blocks:
+        room = ids[start : start + len(block)]
+        room[...] = block[: len(room)]  # a text that grows is refused after its last block
+        start += len(block)
+
+
+def _known_entropy(text: TextFiles, found: Encoding) -> tuple[KnownEntropy | None, tuple[str, ...]]:
     """The entropy from the text's sidecar, if it has one, or a warning why it is of no use."""
     sidecar = sidecar_of(text.paths[0])
-    if len(text.paths) > 1 or replaced or not sidecar.exists():
+    if len(text.paths) > 1 or found.replaced or not sidecar.exists():
         return None, ()
     try:
-        return read_known_entropy(sidecar, characters=characters, sha256=sha256), ()
+        return read_known_entropy(sidecar, characters=len(found.ids), sha256=found.sha256), ()
     except FileError as error:
         return None, (str(error),)
 
@@ -190,7 +221,3 @@ def _code_of(replacement: str) -> int:
             f"data.replacement: must be exactly one character, found {shorten(replacement)}"
         )
     return ord(replacement)
-
-
-def _id_of(code: int, vocabulary: Vocabulary) -> int:
-    return int(vocabulary.encode(chr(code))[0])

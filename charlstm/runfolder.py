@@ -27,6 +27,9 @@ Loaded = TypeVar("Loaded")
 _CHECKPOINT = re.compile(r"step-([0-9]{8,})\.safetensors")
 _HOLDER = re.compile(r"process [0-9]+ on [\w.-]+ \(since [0-9: -]+\)")
 
+INSTANT = 0.05
+"""Seconds; far longer than `RunFolder.is_in_use` can hold a lock."""
+
 _held: set[int] = set()
 """Descriptors of the locks this process holds; a forked child must not keep them alive."""
 
@@ -159,6 +162,24 @@ class RunFolder:
                 _held.discard(descriptor)
                 os.close(descriptor)
 
+    def is_in_use(self) -> bool:
+        """Whether a trainer holds the lock. Writes nothing, and can do without the right to.
+
+        Only asking for the lock shows it, so it is shared with others who ask, and given back at
+        once; a trainer that starts in that instant tries again.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.lock_file, flags)
+        except (OSError, ValueError):
+            return False
+        try:
+            return not _locks(descriptor, fcntl.LOCK_SH)
+        except OSError:  # a file system without locks, on which no trainer can start either
+            return False
+        finally:
+            os.close(descriptor)
+
     def erase(self) -> None:
         """Remove the files that charlstm makes and no others; the caller holds the lock.
 
@@ -182,13 +203,13 @@ class RunFolder:
 
     def _take(self, descriptor: int) -> None:
         with files.refused("lock", self.lock_file):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunFolderTakenError(
-                    f"{files.show(self.path)} is in use by {_holder(descriptor)}. "
-                    "Wait, or choose another run=."
-                ) from None
+            if not _locks(descriptor, fcntl.LOCK_EX):
+                time.sleep(INSTANT)  # perhaps somebody only asked whether it `is_in_use`
+                if not _locks(descriptor, fcntl.LOCK_EX):
+                    raise RunFolderTakenError(
+                        f"{files.show(self.path)} is in use by {_holder(descriptor)}. "
+                        "Wait, or choose another run=."
+                    )
             since = time.strftime("%Y-%m-%d %H:%M")
             text = f"process {os.getpid()} on {socket.gethostname()} (since {since})\n"
             os.ftruncate(descriptor, 0)
@@ -209,6 +230,15 @@ def resolve_checkpoint(path: Path) -> Path:
     if not steps:
         raise FileError(f"{files.show(path)} holds no checkpoint; is it the folder of a run?")
     return run.checkpoint_path(steps[0])
+
+
+def _locks(descriptor: int, kind: int) -> bool:
+    """Take the lock unless others have it. Raises ``OSError``."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _holder(descriptor: int) -> str:

@@ -2,35 +2,41 @@
 
 Every rank has a slot of shared memory and a socket to rank 0. Numbers travel through the slots;
 the sockets only say that everybody has arrived. A socket also tells when its other end has died,
-however it died: rank 0 then raises, and the others, left alone, simply end.
+however it died: rank 0 then raises, and the others, left alone, simply end. A worker that meets an
+error a user can put right says so through its socket before it ends.
 """
 
 import json
 import mmap
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from charlstm.errors import SystemRefusedError
+from charlstm.errors import SystemRefusedError, UserError
 from charlstm.nn.parameter import Array
 
 MAX_SCALARS = 16
 MAX_RANK = 8
 _HEAD_BYTES = 8 * (MAX_SCALARS + MAX_RANK)
 _PAGE = 4096
+_ARRIVED, _FAILED = b".", b"!"
+_SECONDS_TO_DIE = 1.0
 _NOT_FOR_WORKERS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
 
 
 class PeerLostError(Exception):
-    """The process at the other end of a socket has gone."""
+    """The process at the other end of a socket has gone; ``str`` says why, if it could say so."""
 
 
 class _Slot:
@@ -56,14 +62,26 @@ class _Slot:
 
 
 class SharedComm:
-    """`Comm` over shared memory. ``sockets``: on rank 0 one for each other rank, else the one."""
+    """`Comm` over shared memory. ``sockets``: on rank 0 one for each other rank, else the one.
+
+    Every operation raises `SystemRefusedError` on rank 0 when one of its ``workers`` has gone, and
+    `PeerLostError` on the others when rank 0 has.
+    """
 
     def __init__(
-        self, rank: int, size: int, memory: mmap.mmap, slot_bytes: int, sockets: list[socket.socket]
+        self,
+        rank: int,
+        size: int,
+        memory: mmap.mmap,
+        slot_bytes: int,
+        sockets: list[socket.socket],
+        *,
+        workers: "Sequence[subprocess.Popen[bytes]]" = (),
     ) -> None:
         self.rank = rank
         self.size = size
         self._sockets = sockets
+        self._workers = workers
         self._slots = [_Slot(memory, number * slot_bytes, slot_bytes) for number in range(size)]
         self._total = _Slot(memory, size * slot_bytes, slot_bytes)
 
@@ -100,32 +118,46 @@ class SharedComm:
         self._wait_for_all()
         return array
 
+    def tell_failure(self, message: str) -> None:
+        """For ranks other than 0: a last word."""
+        self._sockets[0].sendall(_FAILED + message.encode(errors="replace"))
+
     def _wait_for_all(self) -> None:
         """Rank 0 hears from everybody, then tells everybody to go on."""
         if self.rank:
             _send(self._sockets[0])
             _receive(self._sockets[0])
             return
-        for other in self._sockets:
-            _receive(other)
-        for other in self._sockets:
-            _send(other)
+        try:
+            for other in self._sockets:
+                _receive(other)
+            for other in self._sockets:
+                _send(other)
+        except PeerLostError as loss:
+            raise _worker_lost(loss, self._workers) from None
 
 
-def _send(peer: socket.socket) -> None:
+def _send(peer: socket.socket, message: bytes = _ARRIVED) -> None:
     try:
-        peer.send(b".")
+        peer.sendall(message)
     except OSError as error:
         raise PeerLostError from error
 
 
 def _receive(peer: socket.socket) -> None:
     try:
-        arrived = peer.recv(1)
+        signs = peer.recv(1)
+        if signs == _FAILED:
+            raise PeerLostError(_read_to_end(peer).decode(errors="replace"))
     except OSError as error:
         raise PeerLostError from error
-    if not arrived:
+    if not signs:
         raise PeerLostError
+
+
+def _read_to_end(peer: socket.socket) -> bytes:
+    with peer.makefile("rb") as stream:
+        return stream.read()
 
 
 @contextmanager
@@ -142,7 +174,7 @@ def local_ranks(
     total_bytes = slot_bytes * (size + 1)
     sockets: list[socket.socket] = []
     workers: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryFile() as file:
+    with _shared_file() as file:
         os.truncate(file.fileno(), total_bytes)
         memory = mmap.mmap(file.fileno(), total_bytes)
         try:
@@ -152,18 +184,22 @@ def local_ranks(
                 with theirs:
                     workers.append(_start(theirs, file.fileno(), environment))
                 message = {"rank": rank, "size": size, "slot_bytes": slot_bytes, **setup}
-                ours.sendall(json.dumps(message).encode() + b"\n")
-            yield SharedComm(0, size, memory, slot_bytes, sockets)
-        except PeerLostError:
-            raise SystemRefusedError(
-                f"a worker process died{_how(workers)}; checkpoints are whole,"
-                " continue with --resume"
-            ) from None
+                _send(ours, json.dumps(message).encode() + b"\n")
+            yield SharedComm(0, size, memory, slot_bytes, sockets, workers=workers)
+        except PeerLostError as loss:  # while they were started
+            raise _worker_lost(loss, workers) from None
         finally:
             for ours in sockets:
                 ours.close()
             for worker in workers:
                 worker.wait()
+
+
+def _shared_file() -> IO[bytes]:
+    """A file without a name, in memory where the system can: a disk would be written to."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("charlstm"), "r+b")
+    return tempfile.TemporaryFile()
 
 
 def join(descriptor: int, memory_descriptor: int) -> tuple[SharedComm, dict[str, Any]]:
@@ -178,7 +214,29 @@ def join(descriptor: int, memory_descriptor: int) -> tuple[SharedComm, dict[str,
     setup: dict[str, Any] = json.loads(message)
     size, slot_bytes = setup["size"], setup["slot_bytes"]
     memory = mmap.mmap(memory_descriptor, slot_bytes * (size + 1))
+    threading.Thread(target=_end_when_alone, args=(peer,), daemon=True).start()
     return SharedComm(setup["rank"], size, memory, slot_bytes, [peer]), setup
+
+
+@contextmanager
+def failures_told(comm: SharedComm) -> Iterator[None]:
+    """Let rank 0 know of an error that a user can put right, instead of dying without a word."""
+    try:
+        yield
+    except UserError as error:
+        comm.tell_failure(str(error))
+        raise
+    except MemoryError:
+        comm.tell_failure("out of memory; make the model or the batch smaller")
+        raise
+
+
+def _end_when_alone(peer: socket.socket) -> None:
+    """End this process once rank 0 has gone, even in the middle of a long step."""
+    hang_up = select.poll()
+    hang_up.register(peer, 0)  # what is always reported: the other end has closed
+    hang_up.poll()
+    os._exit(0)
 
 
 def _start(
@@ -199,15 +257,21 @@ def _start(
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _how(workers: "list[subprocess.Popen[bytes]]") -> str:
+def _worker_lost(
+    loss: PeerLostError, workers: "Sequence[subprocess.Popen[bytes]]"
+) -> SystemRefusedError:
+    end = f"failed: {loss}" if str(loss) else f"died{_how(workers)}"
+    return SystemRefusedError(f"a worker process {end}")
+
+
+def _how(workers: "Sequence[subprocess.Popen[bytes]]") -> str:
     """What is known of the end of the first one that ended."""
-    for worker in workers:
-        try:
-            code = worker.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            continue
-        if code < 0:
-            out_of_memory = ", out of memory?" if -code == signal.SIGKILL else ""
-            return f" (signal {-code}{out_of_memory})"
-        return f" (exit code {code})"
+    deadline = time.monotonic() + _SECONDS_TO_DIE
+    while time.monotonic() < deadline:
+        for code in filter(None, (worker.poll() for worker in workers)):
+            if code < 0:
+                out_of_memory = ", out of memory?" if -code == signal.SIGKILL else ""
+                return f" (signal {-code}{out_of_memory})"
+            return f" (exit code {code})"
+        time.sleep(0.01)
     return ""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
+from charlstm.mapped_ids import MappedIds
 from charlstm.vocabulary import Ids
 
 
@@ -18,10 +19,10 @@ class Streams:
     holds depends on k alone, which keeps resuming exact. The last ``L % T`` characters of each
     run, and fewer than B at the end of the text, are not trained on.
 
-    ``ids`` may be memory-mapped: a batch reads the characters it holds and no others.
+    ``ids`` may be mapped from a file: a batch reads the characters it holds and no others.
     """
 
-    def __init__(self, ids: Ids, batch_size: int, sequence_length: int) -> None:
+    def __init__(self, ids: Ids | MappedIds, batch_size: int, sequence_length: int) -> None:
         run_length = (len(ids) - 1) // batch_size
         if run_length < sequence_length:
             needed = batch_size * sequence_length + 1
@@ -30,31 +31,29 @@ class Streams:
                 f" streams of {sequence_length} need {needed:,};"
                 " lower batch_size, sequence_length or validation_fraction, or add text"
             )
-        covered = batch_size * run_length
-        text = np.asarray(ids)
-        self._inputs = text[:covered].reshape(batch_size, run_length)
-        self._targets = text[1 : covered + 1].reshape(batch_size, run_length)
+        self._ids = ids
+        self._starts = np.arange(batch_size) * run_length
+        self._window = np.arange(sequence_length + 1)[:, np.newaxis]
         self.sequence_length = sequence_length
         self.steps_per_epoch = run_length // sequence_length
 
     @property
     def batch_size(self) -> int:
-        return len(self._inputs)
+        return len(self._starts)
 
     def batch(self, k: int, out_x: NDArray[np.signedinteger[Any]], out_y: NDArray[Any]) -> None:
         """Write batch ``k`` of an epoch into ``out_x`` and ``out_y``, both ``(T, B)``."""
         if not 0 <= k < self.steps_per_epoch:
             raise IndexError(f"batch {k} of an epoch of {self.steps_per_epoch}")
-        steps = slice(k * self.sequence_length, (k + 1) * self.sequence_length)
-        out_x[...] = self._inputs[:, steps].T
-        out_y[...] = self._targets[:, steps].T
+        ids = self._ids[self._starts + self._window + k * self.sequence_length]
+        out_x[...] = ids[:-1]
+        out_y[...] = ids[1:]
 
     def lanes(self, first: int, stop: int) -> Self:
         """Columns ``first`` to ``stop`` of every batch, for one of several parallel workers."""
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
-        part._inputs = self._inputs[first:stop]
-        part._targets = self._targets[first:stop]
+        part._starts = self._starts[first:stop]
         return part
 
 

@@ -33,7 +33,13 @@ Normalize = Literal["none", "NFC"]
 BLOCK_BYTES = 1 << 20
 LONGEST_SHOWN = 200
 BYTE_ORDER_MARK = "\ufeff"
-DECOMPRESSORS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}  # suffix: module with an open()
+DECOMPRESSORS = {  # suffix: modules with an open(), the first that is there will do
+    ".gz": ("gzip",),
+    ".bz2": ("bz2",),
+    ".xz": ("lzma",),
+    ".zst": ("compression.zstd", "backports.zstd"),
+}
+EXTRAS = {".zst": "zstd"}
 
 
 @dataclass(frozen=True)
@@ -131,14 +137,23 @@ def _open(path: Path) -> tuple[IO[bytes], tuple[type[Exception], ...]]:
     """The file, unpacked if its suffix says so, and what a damaged archive raises."""
     if path.suffix not in DECOMPRESSORS:
         return path.open("rb"), ()
-    try:  # only here: a Python built without the library can do everything else
-        module = import_module(DECOMPRESSORS[path.suffix])
-    except ImportError:
-        raise FileError(
-            f"{shown(path)}: this Python cannot read {path.suffix}; unpack the file first"
-        ) from None
-    damage = (EOFError, zlib.error, getattr(module, "LZMAError", EOFError))
-    return cast(IO[bytes], module.open(path, "rb")), damage
+    module = _decompressor(path)
+    errors = (getattr(module, name, EOFError) for name in ("LZMAError", "ZstdError"))
+    return cast(IO[bytes], module.open(path, "rb")), (EOFError, zlib.error, *errors)
+
+
+def _decompressor(path: Path) -> Any:
+    """The module that unpacks such a file. Only here: without it all else can be done."""
+    for name in DECOMPRESSORS[path.suffix]:
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    extra = EXTRAS.get(path.suffix)
+    advice = f"pip install 'charlstm[{extra}]', or " if extra else ""
+    raise FileError(
+        f"{shown(path)}: this Python cannot read {path.suffix}; {advice}unpack the file first"
+    )
 
 
 def _decoded(path: Path, digest: "_Hash") -> Iterator[str]:

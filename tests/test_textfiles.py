@@ -7,6 +7,7 @@ import lzma
 import os
 import sys
 import unicodedata
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +202,35 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path, name: str, complaint: s
 def test_no_file_at_all_is_refused() -> None:
     with pytest.raises(FileError, match="name at least one"):
         find_files([])
+
+
+def test_zst_is_read_in_all_its_frames_and_a_cut_one_is_refused(tmp_path: Path) -> None:
+    try:
+        zstd = import_module("compression.zstd")
+    except ImportError:
+        zstd = pytest.importorskip("backports.zstd")
+    packed = tmp_path / "a.zst"
+    packed.write_bytes(zstd.compress(b"first, ") + zstd.compress("sécond".encode()))
+    digest = hashlib.sha256()
+    text = b"".join(block.tobytes() for block in TextFiles((packed,)).blocks(digest))
+    assert text.decode("utf-32-le") == "first, sécond"
+    assert digest.hexdigest() == hashlib.sha256("first, sécond".encode()).hexdigest()
+    for damaged in (packed.read_bytes()[:-3], b"no archive"):
+        packed.write_bytes(damaged)
+        with pytest.raises(FileError, match=r"a\.zst: damaged zst file"):
+            list(TextFiles((packed,)).blocks(hashlib.sha256()))
+
+
+def test_without_its_library_zst_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in textfiles.DECOMPRESSORS[".zst"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    packed = tmp_path / "a.zst"
+    packed.write_bytes(b"")
+    with pytest.raises(FileError) as caught:
+        list(TextFiles((packed,)).blocks(hashlib.sha256()))
+    assert str(caught.value) == (
+        f"{packed}: this Python cannot read .zst; pip install 'charlstm[zstd]', or unpack the file"
+        " first"
+    )
