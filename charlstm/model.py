@@ -1,7 +1,7 @@
 """CharLM: characters -> (embedding) -> recurrent layers -> linear -> softmax."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,12 @@ from charlstm.nn.layer_norm_lstm import LayerNormTape
 from charlstm.nn.linear import Linear
 from charlstm.nn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from charlstm.nn.parameter import Array, Parameter, flatten
+
+# The first layer's W_x starts within this over the root of the number of inputs that are not zero
+# (of a one-hot row, one). Within 1 / sqrt(H), as usual, the text is a whisper: pre-activations
+# differ by a few hundredths from character to character. Measured on Tiny Shakespeare, 1 x 256,
+# three epochs, validation loss in nats: 1/16: 1.546, 0.5: 1.534, 1: 1.519, 2: 1.511, 4: 1.499.
+INPUT_GAIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,11 @@ class CharLM:
         rng = np.random.default_rng(seed)
         V, H, E = shape.vocabulary_size, shape.hidden_size, shape.embedding_size
         self.embedding = Embedding(V, E, rng, dtype) if E else None
-        start = Start(shape.forget_bias, shape.norm_epsilon, dtype)
+        start = Start(forget_bias=shape.forget_bias, norm_epsilon=shape.norm_epsilon, dtype=dtype)
+        first = replace(start, input_reach=INPUT_GAIN / float(np.sqrt(E or 1)))
         build = CELLS[shape.cell].build
-        self.layers = [
-            build((E or V) if number == 0 else H, H, rng, start) for number in range(shape.layers)
-        ]
+        self.layers = [build(E or V, H, rng, first)]
+        self.layers += [build(H, H, rng, start) for _ in range(1, shape.layers)]
         self.linear = Linear(H, V, rng, dtype)
         self.values, self.grads = flatten(self.parameters().values())
 
@@ -88,6 +94,16 @@ class CharLM:
         for number, layer in enumerate(self.layers):
             named |= {f"lstm.{number}.{name}": p for name, p in layer.parameters().items()}
         return named | {f"linear.{name}": p for name, p in self.linear.parameters().items()}
+
+    def expect(self, counts: Array) -> None:
+        """Start with the characters' frequencies as the prediction: ``b_y = log p``.
+
+        ``counts``: ``(V,)``; one is added to each. From ``b_y = 0`` the first few hundred steps
+        would teach the hidden units to be that constant: cells grow until they saturate, gates
+        stay open, and learning what depends on the text starts from there.
+        """
+        p = (counts + 1.0) / (counts.sum() + len(counts))
+        self.linear.b_y.value[...] = np.log(p)
 
     def zero_states(self, B: int) -> list[State]:
         return [layer.zero_state(B) for layer in self.layers]

@@ -35,7 +35,7 @@ from charlstm.errors import (
 from charlstm.evaluation import LaneEvaluation
 from charlstm.files import show, write_atomically
 from charlstm.fingerprint import arithmetic_fingerprint
-from charlstm.launcher import launched
+from charlstm.launcher import launched, refuse_to_lead_twice
 from charlstm.mapped_ids import MappedIds
 from charlstm.mpi_comm import leading
 from charlstm.recorder import Identity, RunRecorder
@@ -47,6 +47,8 @@ from charlstm.streams import Streams
 from charlstm.trainer import StepSettings, Trainer, Wishes
 from charlstm.training import Plan, train
 from charlstm.vocabulary import Ids, Vocabulary
+
+ENOUGH_TO_COUNT = 1_000_000  # characters that tell how often each occurs
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Options:
 
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
+    refuse_to_lead_twice()
     folder = RunFolder(path)
     material = read_material_for(config, cache_beside(path, say))
     check_memory(config, material.corpus.vocabulary.size)
@@ -186,6 +189,9 @@ def prepare(
     source = _source_of(config, material.corpus.vocabulary)
     if source is not None:
         trainer.model.values[...] = source.model.values
+    else:
+        sample = np.asarray(material.train[:ENOUGH_TO_COUNT])
+        trainer.model.expect(np.bincount(sample, minlength=material.corpus.vocabulary.size))
     return trainer, Progress()
 
 

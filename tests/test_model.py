@@ -3,8 +3,9 @@ import pytest
 from layers import CELL_NAMES
 
 from charlstm.gradcheck import Sizes, check_model
-from charlstm.model import CharLM, Shape, parameter_shapes
+from charlstm.model import INPUT_GAIN, CharLM, Shape, parameter_shapes
 from charlstm.nn import lstm as lstm_module
+from charlstm.nn.projection import project
 
 T, B, V, H, E = 7, 3, 6, 5, 4
 SMALL = Sizes(T=5, B=2, vocabulary_size=6, hidden_size=4, embedding_size=3)
@@ -209,3 +210,27 @@ def test_float32_is_float64_rounded(cell: str, rng) -> None:
     assert grads.dtype == np.float32
     assert loss == pytest.approx(exact_loss, rel=1e-6)
     assert np.abs(grads - exact_grads).max() < 1e-5 * np.abs(exact_grads).max()
+
+
+def test_the_first_layers_inputs_are_heard_from_the_start() -> None:
+    """Whatever the first layer reads, pre-activations start with the same spread."""
+    V, H, T, B = 40, 256, 30, 20
+    ids = np.random.default_rng(5).integers(0, V, (T, B))
+    for embedding_size in (0, 24, 96):
+        model = CharLM(Shape(V, layers=2, hidden_size=H, embedding_size=embedding_size))
+        x = ids if model.embedding is None else model.embedding.E.value[ids]
+        a = np.empty((4, T, B, H), np.float32)
+        project(x, model.layers[0].W_x.value, None, a)
+        assert a.std() == pytest.approx(INPUT_GAIN / np.sqrt(3.0), rel=0.1)
+    upper = model.layers[1].W_x.value
+    assert np.abs(upper).max() == pytest.approx(1 / np.sqrt(H), rel=0.01)
+
+
+def test_expecting_frequencies_predicts_them() -> None:
+    counts = np.array([7, 0, 2, 1])
+    model = CharLM(Shape(4, layers=1, hidden_size=5, dtype="float64"))
+    model.linear.W_y.value[...] = 0.0
+    model.expect(counts)
+    logits, _ = model.forward(np.zeros((1, 1), int), model.zero_states(1), model.tape(1, 1))
+    probabilities = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    np.testing.assert_allclose(probabilities, np.array([8, 1, 3, 2]) / 14, rtol=1e-12)

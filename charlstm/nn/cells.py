@@ -21,24 +21,50 @@ __all__ = ["CELLS", "Layer", "LayerTape", "Start", "State"]
 
 @dataclass(frozen=True)
 class Start:
-    """How a layer starts, beside its sizes; a cell takes what concerns it."""
+    """How a layer starts, beside its sizes; a cell takes what concerns it.
 
+    ``input_reach`` bounds the entries of ``W_x``; None: ``1 / sqrt(H)``, as for ``W_h``.
+    """
+
+    input_reach: float | None = None
     forget_bias: float = 1.0
     norm_epsilon: float = 1e-5
     dtype: type = np.float32
 
 
 def _lstm(D: int, H: int, rng: np.random.Generator, start: Start) -> Layer:
-    return LSTM(D, H, rng, squash=TANH, forget_bias=start.forget_bias, dtype=start.dtype)
+    return LSTM(
+        D,
+        H,
+        rng,
+        squash=TANH,
+        input_reach=start.input_reach,
+        forget_bias=start.forget_bias,
+        dtype=start.dtype,
+    )
 
 
 def _simple(D: int, H: int, rng: np.random.Generator, start: Start) -> Layer:
-    return LSTM(D, H, rng, squash=IDENTITY, forget_bias=start.forget_bias, dtype=start.dtype)
+    return LSTM(
+        D,
+        H,
+        rng,
+        squash=IDENTITY,
+        input_reach=start.input_reach,
+        forget_bias=start.forget_bias,
+        dtype=start.dtype,
+    )
 
 
 def _layer_norm(D: int, H: int, rng: np.random.Generator, start: Start) -> Layer:
     return LayerNormLSTM(
-        D, H, rng, forget_bias=start.forget_bias, epsilon=start.norm_epsilon, dtype=start.dtype
+        D,
+        H,
+        rng,
+        input_reach=start.input_reach,
+        forget_bias=start.forget_bias,
+        epsilon=start.norm_epsilon,
+        dtype=start.dtype,
     )
 
 

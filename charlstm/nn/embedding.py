@@ -12,9 +12,7 @@ class Embedding:
     def __init__(
         self, size: int, width: int, rng: np.random.Generator, dtype: type = np.float32
     ) -> None:
-        # Uniform with variance one, as wide as a one-hot row is long: the gates' first inputs
-        # then have the same size with and without an embedding.
-        weights = (2.0 * rng.random((size, width)) - 1.0) * np.sqrt(3.0 / width)
+        weights = (2.0 * rng.random((size, width)) - 1.0) * np.sqrt(3.0)  # variance 1
         self.E = Parameter(weights.astype(dtype))
 
     def parameters(self) -> dict[str, Parameter]:

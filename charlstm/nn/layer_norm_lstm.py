@@ -111,6 +111,7 @@ class LayerNormLSTM:
         hidden_size: int,
         rng: np.random.Generator,
         *,
+        input_reach: float | None = None,
         forget_bias: float = 1.0,
         epsilon: float = 1e-5,
         dtype: type = np.float32,
@@ -120,7 +121,7 @@ class LayerNormLSTM:
         self.epsilon = epsilon
         shapes = self.shapes(input_size, hidden_size)
         reach = 1.0 / np.sqrt(hidden_size)
-        self.W_x = Parameter(uniform(rng, shapes["W_x"], reach, dtype))
+        self.W_x = Parameter(uniform(rng, shapes["W_x"], input_reach or reach, dtype))
         self.W_h = Parameter(uniform(rng, shapes["W_h"], reach, dtype))
         self.gain = Parameter(np.ones(shapes["gain"], dtype))
         self.shift = Parameter(np.zeros(shapes["shift"], dtype))

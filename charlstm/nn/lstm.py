@@ -141,6 +141,7 @@ class LSTM:
         rng: np.random.Generator,
         *,
         squash: Squash,
+        input_reach: float | None = None,
         forget_bias: float = 1.0,
         dtype: type = np.float32,
     ) -> None:
@@ -148,7 +149,7 @@ class LSTM:
         self.squash = squash
         shapes = self.shapes(input_size, hidden_size)
         reach = 1.0 / np.sqrt(hidden_size)
-        self.W_x = Parameter(uniform(rng, shapes["W_x"], reach, dtype))
+        self.W_x = Parameter(uniform(rng, shapes["W_x"], input_reach or reach, dtype))
         self.W_h = Parameter(uniform(rng, shapes["W_h"], reach, dtype))
         self.b = Parameter(np.zeros(shapes["b"], dtype))
         self.b.value[GATES.index("f")] = forget_bias
