@@ -1,0 +1,173 @@
+"""The shell scripts of examples/, as they are, on tiny settings; a killed sweep loses nothing."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from processes import wait_until
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+SWEEP = EXAMPLES / "sweep.sh"
+ARRAY = EXAMPLES / "slurm-array.sh"
+
+CONFIG = """\
+data: {files: text.txt, validation_fraction: 0.4}
+model: {layers: 1}
+training: {batch_size: 3, sequence_length: 4, steps: 400}
+evaluation: {every: 100}
+output: {report_every: 20, checkpoint_every: 20}
+"""
+
+
+def laid_out(folder: Path) -> Path:
+    """A configuration, a text, and a ``charlstm`` for the PATH: the one being tested."""
+    (folder / "c.yaml").write_text(CONFIG)
+    (folder / "text.txt").write_text(tiny.TEXT)
+    command = folder / "bin" / "charlstm"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m charlstm "$@"\n')
+    command.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return laid_out(tmp_path)
+
+
+def start(folder: Path, *command: object, **variables: str) -> subprocess.Popen[str]:
+    """In a session of its own, as a terminal or a batch system would."""
+    environment = os.environ | {
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "OPENBLAS_NUM_THREADS": "1",
+        **variables,
+    }
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def sweep(folder: Path, *settings: str, **variables: str) -> subprocess.Popen[str]:
+    grid = {"SIZES": "3 5", "RATES": "0.01", **variables}
+    return start(folder, SWEEP, "c.yaml", "runs/my sweep", *settings, **grid)
+
+
+def table_of(process: subprocess.Popen[str]) -> list[str]:
+    """What it printed, without the column that a clock has measured."""
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    head, *rows = out.splitlines()
+    end = head.index("chars/s") + len("chars/s")
+    start = head.index("bits/char") + len("bits/char")
+    assert [row[start:end].strip().replace(",", "").isdigit() for row in rows[:2]] == [True, True]
+    return [line[:start] + line[end:] for line in (head, *rows)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return table_of(sweep(laid_out(folder)))
+
+
+@pytest.mark.parametrize("script", [SWEEP, ARRAY], ids=lambda path: path.name)
+def test_a_script_can_be_started_and_parsed(script: Path):
+    assert os.access(script, os.X_OK)
+    shell = script.read_text().splitlines()[0].removeprefix("#!")
+    assert subprocess.run([shell, "-n", script], check=False).returncode == 0
+
+
+def test_a_sweep_ends_with_a_table(undisturbed: list[str]):
+    head, first, second, _, *settings = undisturbed
+    assert head.split() == ["name", "cell", "size", "parameters", "steps", "bits/char", "state"]
+    assert {first.split()[0], second.split()[0]} == {"h3-lr0.01", "h5-lr0.01"}
+    for row in (first, second):
+        assert [row.split()[6], row.split()[8]] == ["400", "finished"]
+    assert float(first.split()[7]) < float(second.split()[7])
+    assert settings[0].startswith("settings that differ")
+
+
+def kill_midway(folder: Path, **variables: str) -> None:
+    """End a sweep and all that it started, at once, when the last run has saved something."""
+    process = sweep(folder, **variables)
+    saved = folder / "runs" / "my sweep" / "h5-lr0.01" / "checkpoints"
+    wait_until(lambda: saved.is_dir() and any(saved.glob("step-*")), seconds=60)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_sweep_killed_midway_and_started_again_ends_with_the_same_table(
+    folder: Path, undisturbed: list[str], jobs: str
+):
+    kill_midway(folder, JOBS=jobs)
+    run = folder / "runs" / "my sweep" / "h5-lr0.01"
+    assert tiny.newest(run).progress.step < 400
+    again = sweep(folder, JOBS=jobs)
+    assert table_of(again) == undisturbed
+    assert tiny.newest(run).progress.finished
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_finished_sweep_started_again_trains_nothing(folder: Path, jobs: str):
+    first = table_of(sweep(folder, "training.steps=20", JOBS=jobs))
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    assert table_of(sweep(folder, "training.steps=20", JOBS=jobs)) == first
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == made
+
+
+@pytest.mark.parametrize(("jobs", "code"), [("1", 2), ("2", 123)])
+def test_a_sweep_that_cannot_start_fails(folder: Path, jobs: str, code: int):
+    process = sweep(folder, "training.steps=none", JOBS=jobs)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "")
+    assert "expected a whole number" in err
+
+
+def test_a_task_of_an_array(folder: Path):
+    process = start(
+        folder,
+        ARRAY,
+        "training.steps=20",
+        CONFIG="c.yaml",
+        SLURM_ARRAY_TASK_ID="1",
+        SLURM_CPUS_PER_TASK="1",
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "runs/array/h128\n"), err
+
+
+def test_a_task_that_slurm_stops_saves_and_ends_by_the_signal(folder: Path):
+    process = start(
+        folder, ARRAY, "training.steps=100000000", CONFIG="c.yaml", SLURM_ARRAY_TASK_ID="0"
+    )
+    run = folder / "runs" / "array" / "h64"
+    wait_until(lambda: any(run.glob("checkpoints/step-*")), seconds=60)
+    process.terminate()  # the batch shell alone, as --signal=B:TERM does
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert "Stopped by SIGTERM" in err
+    assert not tiny.newest(run).progress.finished
+
+
+@pytest.mark.parametrize(
+    ("task", "message"), [("9", "there is no such task"), ("", "is set by sbatch")]
+)
+def test_a_task_that_is_none(folder: Path, task: str, message: str):
+    process = start(folder, ARRAY, SLURM_ARRAY_TASK_ID=task)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode != 0
+    assert message in err
