@@ -46,12 +46,13 @@ def training(B: int, T: int, H: int, L: int) -> Iterator[Callable[[], None]]:
         import numpy as np
 
         from charlstm import run
+        from charlstm.material import read_material_for
         from charlstm.runfolder import RunFolder
         from charlstm.trainer import Wishes
 
         ids = np.random.default_rng(1).integers(0, V, 100 * B * T + B)
         (Path(folder) / "text.txt").write_text("".join(chr(40 + i) for i in ids))
-        material = run.read_material_for(config)
+        material = read_material_for(config)
         with run.ranks_for(config, material, RunFolder(Path(folder)), None) as comm:
             trainer, _ = run.prepare(config, material, comm, None)
             yield lambda: trainer.step(Wishes()) and None

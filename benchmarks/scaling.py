@@ -217,6 +217,7 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
     from charlstm import run
     from charlstm.comm import Alone
     from charlstm.config import config_from_dict
+    from charlstm.material import read_material
     from charlstm.trainer import Wishes
 
     times, spreads = {}, []
@@ -229,7 +230,7 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
             },
             "scaling",
         )
-        trainer, _ = run.prepare(config, run.read_material(config), Alone(), None)
+        trainer, _ = run.prepare(config, read_material(config), Alone(), None)
         samples = []
         started = time.perf_counter()
         while len(samples) < 5 or (time.perf_counter() - started < 3 and len(samples) < 200):

@@ -284,12 +284,13 @@ def train(
     """
     from charlstm import run  # noqa: PLC0415 - takes longer than to load a model and use it
     from charlstm.display import say, say_nothing  # noqa: PLC0415
+    from charlstm.starting import Options  # noqa: PLC0415
 
     if resume and overwrite:
         raise ConfigError("resume and overwrite exclude each other")
     checked = _config_of(config, settings)
     folder = _folder_of(config, checked, out)
-    options = run.Options(resume=resume, overwrite=overwrite, quiet=quiet)
+    options = Options(resume=resume, overwrite=overwrite, quiet=quiet)
     outcome = run.run_training(checked, folder, options, say_nothing if quiet else say)
     if outcome.stopped_by is not None:
         signal.raise_signal(outcome.stopped_by)

@@ -1,6 +1,5 @@
 """A whole run: from a configuration to a folder with checkpoints, from scratch or resumed."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,22 +12,14 @@ import numpy as np
 from charlstm import building
 from charlstm.checkpoint import (
     Checkpoint,
-    LoadedModel,
     Progress,
-    load_model,
     load_parameters,
-    read_checkpoint,
 )
 from charlstm.comm import Alone, Comm
-from charlstm.config import Config, config_to_dict, differences, dump_config, may_change
-from charlstm.corpus import Corpus, split
-from charlstm.corpus_cache import CorpusCache
+from charlstm.config import Config, config_to_dict, dump_config
 from charlstm.display import Say, bits, display_for
 from charlstm.errors import (
-    ConfigError,
     DivergedError,
-    FileError,
-    RunFolderTakenError,
     SystemRefusedError,
     UserError,
 )
@@ -36,35 +27,18 @@ from charlstm.evaluation import LaneEvaluation
 from charlstm.files import show, write_atomically
 from charlstm.fingerprint import arithmetic_fingerprint
 from charlstm.launcher import launched, refuse_to_lead_twice
-from charlstm.mapped_ids import MappedIds
+from charlstm.material import Material, cache_beside, check_memory, describe, read_material_for
 from charlstm.mpi_comm import leading
 from charlstm.recorder import Identity, RunRecorder
 from charlstm.resources import resources_for
-from charlstm.runfolder import Found, RunFolder
+from charlstm.runfolder import RunFolder
 from charlstm.shared_comm import local_ranks
 from charlstm.signals import SignalWishes
-from charlstm.streams import Streams
+from charlstm.starting import Options, compare_arithmetic, is_finished, source_of, starting_point
 from charlstm.trainer import StepSettings, Trainer, Wishes
 from charlstm.training import Plan, train
-from charlstm.vocabulary import Ids, Vocabulary
 
 ENOUGH_TO_COUNT = 1_000_000  # characters that tell how often each occurs
-
-
-@dataclass(frozen=True)
-class Material:
-    """The text of a run, cut and encoded."""
-
-    corpus: Corpus
-    train: Ids | MappedIds
-    validation: Ids | MappedIds
-    streams: Streams
-    total_steps: int
-    source_bits: float | None
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {"sha256": self.corpus.sha256, "characters": self.corpus.characters}
 
 
 @dataclass(frozen=True)
@@ -79,72 +53,6 @@ class Outcome:
     stopped_by: signal.Signals | None = None
 
 
-def cache_beside(folder: Path, say: Say) -> CorpusCache:
-    """Where runs beside each other keep the texts that are too long to encode every time."""
-    return CorpusCache(folder.parent / ".corpus-cache", say)
-
-
-def read_material_for(config: Config, cache: CorpusCache | None = None) -> Material:
-    """The text, encoded with the vocabulary of the model to start from if there is one."""
-    if config.init_from is None:
-        return read_material(config, cache=cache)
-    return read_material(config, load_model(Path(config.init_from)).vocabulary, cache)
-
-
-def read_material(
-    config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
-) -> Material:
-    """Read and cut the text. Raises `FileError` for one that cannot be used."""
-    corpus = building.corpus_of(config, vocabulary, cache)
-    data, training = config.data, config.training
-    train_ids, validation, _ = split(corpus.ids, data.validation_fraction, data.test_fraction)
-    streams = Streams(train_ids, training.batch_size, training.sequence_length)
-    start = len(train_ids)
-    return Material(
-        corpus=corpus,
-        train=train_ids,
-        validation=validation,
-        streams=streams,
-        total_steps=building.total_steps_of(config, streams.steps_per_epoch),
-        source_bits=corpus.source_bits_per_character(start, start + len(validation)),
-    )
-
-
-def describe(config: Config, material: Material) -> str:
-    """One line: the text, the model, the length."""
-    model, vocabulary = config.model, material.corpus.vocabulary
-    parameters = building.parameter_count(building.shape_of(config, vocabulary.size))
-    names = ", ".join(path.name for path in material.corpus.files[:3])
-    return (
-        f"{names}: {material.corpus.characters:,} characters, {vocabulary.size} different;"
-        f" {model.cell} {model.layers} x {model.hidden_size}; {parameters:,} parameters;"
-        f" {material.total_steps:,} steps"
-    )
-
-
-def check_memory(config: Config, vocabulary_size: int) -> int:
-    """The estimate in bytes. Raises `ConfigError` if this machine cannot have as much."""
-    needed = building.memory_bytes(config, vocabulary_size)
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > present:
-        raise ConfigError(
-            f"this model needs about {needed / 1e9:,.1f} GB and this machine has"
-            f" {present / 1e9:,.1f} GB; lower model.hidden_size, model.layers,"
-            " training.batch_size or training.sequence_length"
-        )
-    return needed
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to treat a folder that holds a run, and how much to say."""
-
-    resume: bool = False
-    overwrite: bool = False
-    exact: bool = False
-    quiet: bool = False
-
-
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
     refuse_to_lead_twice()
@@ -157,15 +65,15 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
         say("training.workers is ignored: the MPI launcher has started the processes.")
     folder.create()
     with folder.lock():
-        found = _starting_point(folder, config, material, options, say)
-        if found is not None and _is_finished(found.loaded, config, material.total_steps):
+        found = starting_point(folder, config, material, options, say)
+        if found is not None and is_finished(found.loaded, config, material.total_steps):
             return Outcome("already finished", found.loaded.progress)
         say(describe(config, material))
         with ranks_for(config, material, folder, found and found.path) as comm:
             trainer, progress = prepare(config, material, comm, found and found.loaded)
             identity = _identity(config, material, trainer)
             if found is not None:
-                _compare_arithmetic(found.loaded, identity.fingerprint, options.exact, say)
+                compare_arithmetic(found.loaded, identity.fingerprint, options.exact, say)
                 say(f"Resuming at step {progress.step:,}.")
             write_atomically(folder.config, [dump_config(config).encode()])
             display = display_for(
@@ -186,7 +94,7 @@ def prepare(
         trainer.schedule.restore(checkpoint.progress.schedule)
         trainer.restore(checkpoint.states, checkpoint.progress.step)
         return trainer, replace(checkpoint.progress, finished=False)
-    source = _source_of(config, material.corpus.vocabulary)
+    source = source_of(config, material.corpus.vocabulary)
     if source is not None:
         trainer.model.values[...] = source.model.values
     else:
@@ -291,125 +199,6 @@ def plan_of(config: Config, total_steps: int) -> Plan:
         sample_every=config.output.sample_every,
         early_stopping=config.training.early_stopping,
     )
-
-
-def _starting_point(
-    folder: RunFolder,
-    config: Config,
-    material: Material,
-    options: Options,
-    say: Say,
-) -> Found[Checkpoint] | None:
-    """The checkpoint to go on from; None to start at step 0."""
-    if not folder.holds_a_run():
-        _source_of(config, material.corpus.vocabulary)
-        return None
-    if options.overwrite:
-        source = _source_of(config, material.corpus.vocabulary)
-        if source is not None and folder.path.resolve() in source.path.resolve().parents:
-            raise ConfigError(
-                "init_from: names the run that --overwrite would remove; name another folder"
-                " with --out"
-            )
-        folder.erase()
-        return None
-    if not options.resume:
-        raise RunFolderTakenError(
-            f"{show(folder.path)} already holds a run. Continue it with --resume, replace it with"
-            " --overwrite, or name another folder with --out."
-        )
-    found = folder.newest_good(read_checkpoint)
-    if found is None:
-        return None
-    for _, reason in found.damaged:
-        say(f"Warning: {reason}; going back to {found.path.name}.")
-    _check_same_experiment(found.loaded, config, material)
-    _mend_best(folder, found)
-    return found
-
-
-def _check_same_experiment(checkpoint: Checkpoint, config: Config, material: Material) -> None:
-    differing = [
-        f"{path} is {ours!s:.40} (checkpoint: {theirs!s:.40})"
-        for path, ours, theirs in differences(config, checkpoint.config)
-        if not may_change(path)
-    ]
-    if differing:
-        raise ConfigError(
-            f"cannot resume with other settings: {'; '.join(differing)}."
-            " Use the old values, or name another folder with --out."
-        )
-    then, now = checkpoint.corpus, material.identity
-    if then["sha256"] != now["sha256"]:
-        names = ", ".join(map(show, material.corpus.files))
-        raise FileError(
-            f"{names}: not the text this run was trained on ({then['characters']:,} characters,"
-            f" sha256 {then['sha256'][:8]}..; now {now['characters']:,},"
-            f" {str(now['sha256'])[:8]}..)."
-            " Start a new run with --out, perhaps with init_from."
-        )
-    if checkpoint.vocabulary != material.corpus.vocabulary:
-        raise FileError(
-            "the vocabulary is not the one this run was trained with; did the model that init_from"
-            " names change? Start a new run with --out."
-        )
-
-
-def _mend_best(folder: RunFolder, found: Found[Checkpoint]) -> None:
-    """Catch up on what a kill between saving a checkpoint and marking it as best prevented."""
-    progress = found.loaded.progress
-    if progress.best_step == progress.step and found.path != folder.best:
-        folder.mark_best(progress.step)
-
-
-def _is_finished(checkpoint: Checkpoint, config: Config, total_steps: int) -> bool:
-    """Done for the present settings: more steps than before mean there is more to do."""
-    progress = checkpoint.progress
-    return progress.step >= total_steps or (
-        0 < config.training.early_stopping <= progress.evaluations_since_best
-    )
-
-
-def _compare_arithmetic(checkpoint: Checkpoint, now: str, exact: bool, say: Say) -> None:
-    if checkpoint.fingerprint == now:
-        return
-    what = (
-        "this machine rounds differently from the one that wrote step"
-        f" {checkpoint.progress.step:,} (NumPy, BLAS, processor or threads)"
-    )
-    if exact:
-        raise ConfigError(f"{what}, and --exact was asked for; resume on the same kind of machine")
-    say(f"Warning: {what}; the run continues but will not match bit for bit.")
-
-
-def _source_of(config: Config, vocabulary: Vocabulary) -> LoadedModel | None:
-    """The model that ``init_from`` names, checked to be of the kind that is to be trained."""
-    if config.init_from is None:
-        return None
-    source = load_model(Path(config.init_from))
-    differing = [
-        f"{path} is {ours} (there: {theirs})"
-        for path, ours, theirs in differences(config, source.config)
-        if path in _same_in_a_source(config.model.cell)
-    ]
-    if differing:
-        raise ConfigError(
-            f"init_from: cannot start from a different kind of model: {'; '.join(differing)}."
-            " Use the values of that model."
-        )
-    if source.vocabulary != vocabulary:
-        raise FileError(f"{show(source.path)}: changed while the text was read; try again")
-    return source
-
-
-def _same_in_a_source(cell: str) -> set[str]:
-    """The settings that decide which arrays a model has and what it computes with them.
-
-    Layer norm adds ``forget_bias`` at every step; in other cells it only sets where ``b`` starts.
-    """
-    names = {"cell", "layers", "hidden_size", "embedding_size", "dtype"}
-    names |= {"forget_bias", "norm_epsilon"} if cell == "layer-norm" else set()
-    return {"data.unit", *(f"model.{name}" for name in names)}
 
 
 class _SaveTimer:

@@ -12,6 +12,7 @@ from charlstm.comm import Comm
 from charlstm.config import config_from_dict
 from charlstm.display import say_nothing
 from charlstm.errors import DivergedError, UserError
+from charlstm.material import cache_beside, read_material_for
 from charlstm.recorder import NoRecorder
 from charlstm.shared_comm import PeerLostError, failures_told, join
 from charlstm.trainer import Wishes
@@ -25,8 +26,8 @@ def work(comm: Comm, setup: Mapping[str, Any]) -> None:
     """
     config = config_from_dict(setup["config"], "worker")
     checkpoint = setup["checkpoint"] and read_checkpoint(Path(setup["checkpoint"]))
-    cache = run.cache_beside(Path(setup["folder"]), say_nothing)
-    material = run.read_material_for(config, cache)
+    cache = cache_beside(Path(setup["folder"]), say_nothing)
+    material = read_material_for(config, cache)
     trainer, progress = run.prepare(config, material, comm, checkpoint)
     evaluation = run.evaluation_of(config, material, trainer)
     plan = run.plan_of(config, material.total_steps)

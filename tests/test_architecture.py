@@ -18,6 +18,8 @@ ORDER = [
     "cli.settings  cli.runs",
     "api  worker",
     "run",
+    "starting",
+    "material",
     "report.page",
     "report.drawing  report.samples",
     "look.page",

@@ -22,6 +22,7 @@ from charlstm.checkpoint import Checkpoint, checkpoint_chunks, load_model, read_
 from charlstm.comm import Alone
 from charlstm.errors import DivergedError, FileError, UserError
 from charlstm.evaluation import exact_losses
+from charlstm.material import read_material
 from charlstm.runfolder import RunFolder
 from charlstm.sampling import Choice, generate
 from charlstm.sealed import seal
@@ -409,7 +410,7 @@ def use_golden(file: Path, folder: Path) -> dict[str, Any]:
     (folder / "text.txt").write_text(TEXT, newline="")
     data = replace(loaded.config.data, files=(str(folder / "text.txt"),))
     config = replace(loaded.config, data=data)
-    material = run.read_material(config)
+    material = read_material(config)
     trainer, _ = run.prepare(config, material, Alone(), read_checkpoint(file))
     losses = [trainer.step(Wishes()).loss for _ in range(10)]
     evaluation = run.evaluation_of(config, material, trainer)

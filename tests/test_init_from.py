@@ -22,7 +22,9 @@ from charlstm.comm import Alone
 from charlstm.errors import ConfigError, FileError
 from charlstm.interchange.exporting import export
 from charlstm.interchange.importing import import_checkpoint
+from charlstm.material import read_material_for
 from charlstm.runfolder import RunFolder
+from charlstm.starting import Options
 from charlstm.vocabulary import UnknownCharacterError
 
 OTHER = "noon was calm and the sail was at sea\n" * 5
@@ -43,7 +45,7 @@ def tuned(folder: Path, source: Path, text: str = OTHER, **settings: Any) -> run
 
 def loss_at_the_start(config: run.Config) -> float:
     """The validation loss, before anything is learned."""
-    material = run.read_material_for(config)
+    material = read_material_for(config)
     trainer, progress = run.prepare(config, material, Alone(), None)
     assert progress.step == 0
     evaluation = run.evaluation_of(config, material, trainer)
@@ -63,7 +65,7 @@ def test_starts_with_the_loss_of_the_source(source: Path, tmp_path: Path, of: st
         export(load_model(source), tmp_path / "x.safetensors")
         write_checkpoint(path, import_checkpoint(tmp_path / "x.safetensors"))
     config = tuned(tmp_path, path)
-    material = run.read_material_for(config)
+    material = read_material_for(config)
     model = load_model(source if of == "exported" else path).model
     trainer = run.prepare(config, material, Alone(), None)[0]
     of_source = run.LaneEvaluation(model, material.validation, 3, 4, Alone()).mean_loss()
@@ -99,7 +101,7 @@ def test_unknown_characters_are_named(source: Path, tmp_path: Path):
 def test_unknown_characters_may_be_replaced(source: Path, tmp_path: Path):
     settings = {"data.min_count": 2, "data.replacement": "o"}
     config = tuned(tmp_path, source, OTHER + "Z" * 9, **settings)
-    ids = run.read_material_for(config).corpus.ids
+    ids = read_material_for(config).corpus.ids
     assert load_model(source).vocabulary.decode(np.asarray(ids)) == OTHER + "o" * 9
 
 
@@ -143,7 +145,7 @@ def test_what_concerns_training_may_differ(source: Path, tmp_path: Path):
     }
     trainer = run.prepare(
         config := tuned(tmp_path, source, **settings),
-        run.read_material_for(config),
+        read_material_for(config),
         Alone(),
         None,
     )[0]
@@ -180,7 +182,7 @@ def test_the_source_is_left_alone(source: Path, tmp_path: Path):
 @pytest.mark.parametrize("name", ["source", "source/best.safetensors"])
 def test_a_run_is_not_overwritten_by_what_starts_from_it(source: Path, tmp_path: Path, name: str):
     before = weights(source)
-    options = run.Options(overwrite=True, quiet=True)
+    options = Options(overwrite=True, quiet=True)
     with pytest.raises(ConfigError, match="would remove"):
         run.run_training(tuned(tmp_path, tmp_path / name), source, options, lambda line: None)
     assert weights(source) == before
@@ -190,7 +192,7 @@ def test_a_run_is_not_overwritten_when_its_successor_cannot_start(source: Path, 
     (tmp_path / "b").mkdir()
     train(tiny_config(tmp_path / "b"), tmp_path / "run")
     before = weights(tmp_path / "run")
-    options = run.Options(overwrite=True, quiet=True)
+    options = Options(overwrite=True, quiet=True)
     config = tuned(tmp_path, source, **{"model.layers": 3})
     with pytest.raises(ConfigError, match=r"model\.layers"):
         run.run_training(config, tmp_path / "run", options, lambda line: None)

@@ -195,11 +195,11 @@ def test_an_error_is_said_once_and_ends_all(
 def test_a_rank_that_fails_ends_all_and_says_so(tmp_path: Path) -> None:
     file = config_file(tmp_path)
     program = (
-        "import sys; from pathlib import Path; from charlstm import run, launcher;"
+        "import sys; from pathlib import Path; from charlstm import launcher, run, worker;"
         "from charlstm.__main__ import main;"
         "from charlstm.errors import FileError\n"
         "def fail(*_): raise FileError('text.txt: cannot be read here')\n"
-        "if launcher.world().Get_rank() == 2: run.read_material_for = fail\n"
+        "if launcher.world().Get_rank() == 2: worker.read_material_for = fail\n"
         f"sys.argv[1:] = ['train', {str(file)!r}, '--out', {str(tmp_path / 'run')!r}]; main()"
     )
     code, _, err = ended(start(3, "-c", program))
@@ -213,9 +213,10 @@ def test_a_rank_that_fails_ends_all_and_says_so(tmp_path: Path) -> None:
 @needs_mpi
 def test_a_program_that_trains_by_itself_is_refused_and_does_not_hang(tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from charlstm import run; from charlstm.config import *\n"
+        "from pathlib import Path; from charlstm import run; from charlstm.config import *;"
+        "from charlstm.starting import Options\n"
         f"config = load_config(Path({str(config_file(tmp_path))!r}))\n"
-        f"run.run_training(config, Path({str(tmp_path / 'run')!r}), run.Options(), print)"
+        f"run.run_training(config, Path({str(tmp_path / 'run')!r}), Options(), print)"
     )
     code, _, err = ended(start(2, "-c", program))
     assert code != 0

@@ -15,9 +15,11 @@ from charlstm.checkpoint import Progress
 from charlstm.comm import Alone
 from charlstm.display import Silence
 from charlstm.files import LineWriter
+from charlstm.material import read_material
 from charlstm.recorder import Identity, LossWatch, RunRecorder
 from charlstm.runfolder import RunFolder
 from charlstm.sampling import Choice, generate
+from charlstm.starting import Options
 from charlstm.trainer import StepResult, Wishes
 
 
@@ -44,7 +46,7 @@ class Setup:
         **settings: Any,
     ) -> None:
         self.config = tiny_config(folder, **settings)
-        material = run.read_material(self.config)
+        material = read_material(self.config)
         self.trainer, _ = run.prepare(self.config, material, Alone(), None)
         self.progress = progress or Progress()
         self.vocabulary = material.corpus.vocabulary
@@ -253,7 +255,7 @@ def test_a_healthy_run_warns_of_nothing_and_a_wild_one_does(
     for rate, warned in ((0.02, 0), (1e6, 1)):
         config = tiny_config(tmp_path, **{"training.learning_rate": rate})
         folder = tmp_path / str(rate)
-        options = run.Options()
+        options = Options()
         run.run_training(config, folder, options, lambda line: None)
         assert capsys.readouterr().err.count("Warning: the training loss rose") == warned
 

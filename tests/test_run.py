@@ -33,6 +33,7 @@ from charlstm.errors import (
     SystemRefusedError,
 )
 from charlstm.runfolder import RunFolder
+from charlstm.starting import Options
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -78,7 +79,7 @@ def test_a_run_can_be_overwritten(tmp_path: Path):
     train(tiny_config(tmp_path, seed=5), tmp_path / "run")
     expected = tmp_path / "expected"
     train(tiny_config(tmp_path), expected)
-    options = run.Options(overwrite=True, quiet=True)
+    options = Options(overwrite=True, quiet=True)
     run.run_training(tiny_config(tmp_path), tmp_path / "run", options, lambda line: None)
     assert differing(all_that_counts(tmp_path / "run"), all_that_counts(expected)) == []
 

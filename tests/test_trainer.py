@@ -10,13 +10,14 @@ from tiny import tiny_config
 from charlstm import run
 from charlstm.comm import Alone
 from charlstm.errors import DivergedError
+from charlstm.material import read_material
 from charlstm.nn.cells import CELLS, State
 from charlstm.trainer import Trainer, Wishes
 
 
 def trainer_of(folder: Path, **settings: Any) -> Trainer:
     config = tiny_config(folder, **settings)
-    return run.prepare(config, run.read_material(config), Alone(), None)[0]
+    return run.prepare(config, read_material(config), Alone(), None)[0]
 
 
 def memory_of(trainer: Trainer) -> list[bytes]:

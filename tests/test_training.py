@@ -25,6 +25,7 @@ from charlstm.checkpoint import Progress
 from charlstm.comm import Alone
 from charlstm.errors import DivergedError
 from charlstm.evaluation import LaneEvaluation
+from charlstm.material import read_material
 from charlstm.nn.cells import CELLS
 from charlstm.optim import OPTIMIZERS
 from charlstm.recorder import NoRecorder
@@ -258,7 +259,7 @@ def test_fifty_characters_are_learned_by_heart(tmp_path: Path):
     settings |= {"training.batch_size": 1, "training.sequence_length": 50}
     settings |= {"model.hidden_size": 40, "model.layers": 1, "output.report_every": 150}
     config = tiny_config(tmp_path, text, **settings)
-    material = run.read_material(config)
+    material = read_material(config)
     trainer, _ = run.prepare(config, material, Alone(), None)
     for _ in range(150):
         loss = trainer.step(Wishes()).loss
@@ -303,7 +304,7 @@ def events(
     folder: Path, *losses: float, stop_after: int = 0, save_after: int = 0, **settings: Any
 ) -> tuple[str, list[str]]:
     config = tiny_config(folder, **settings)
-    material = run.read_material(config)
+    material = read_material(config)
     trainer, progress = run.prepare(config, material, Alone(), None)
     log = Log()
 

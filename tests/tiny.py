@@ -14,6 +14,7 @@ from charlstm.checkpoint import Checkpoint, checkpoint_chunks, read_checkpoint
 from charlstm.config import Config, config_from_dict
 from charlstm.runfolder import RunFolder
 from charlstm.sealed import read_sealed, seal
+from charlstm.starting import Options
 from charlstm.trainer import Wishes
 
 WALL_CLOCK = {"seconds", "chars_per_second"}
@@ -61,7 +62,7 @@ def train(
     say: Callable[[str], None] = lambda line: None,
 ) -> run.Outcome:
     """A whole run in this process; ``stop_after`` this step as a signal would."""
-    options = run.Options(resume=resume, exact=exact, quiet=True)
+    options = Options(resume=resume, exact=exact, quiet=True)
     no_disk = patch.object(os, "fsync", lambda descriptor: None)  # no power will be lost here
     with no_disk, patch.object(run, "train", _stopping(run.train, stop_after)):
         return run.run_training(config, folder, options, say)

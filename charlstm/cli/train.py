@@ -13,7 +13,7 @@ from charlstm.launcher import hear, is_helper
 from charlstm.resources import resources_for
 
 if TYPE_CHECKING:
-    from charlstm.run import Material
+    from charlstm.material import Material
 
 
 @click.command("train")
@@ -63,15 +63,17 @@ def command(
 
     from charlstm import run
     from charlstm.display import say, say_nothing
+    from charlstm.material import read_material_for
     from charlstm.signals import end_by
+    from charlstm.starting import Options
 
     if dry_run:
-        show_plan(config, run.read_material_for(config), folder)
+        show_plan(config, read_material_for(config), folder)
         return
     outcome = run.run_training(
         config,
         folder,
-        run.Options(resume=resume, overwrite=overwrite, exact=exact, quiet=quiet),
+        Options(resume=resume, overwrite=overwrite, exact=exact, quiet=quiet),
         say_nothing if quiet else say,
     )
     again = shlex.join(["charlstm", "train", str(config_file), *overrides])
@@ -99,10 +101,10 @@ def help_rank_0() -> None:
 
 
 def show_plan(config: Config, material: "Material", folder: Path) -> None:
-    from charlstm import run
+    from charlstm.material import check_memory, describe
 
-    needed = run.check_memory(config, material.corpus.vocabulary.size)
+    needed = check_memory(config, material.corpus.vocabulary.size)
     click.echo(dump_config(config), nl=False)
-    click.echo(run.describe(config, material), err=True)
+    click.echo(describe(config, material), err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
     click.echo(f"would write to {folder}; nothing was written", err=True)
