@@ -159,10 +159,11 @@ class Adam(Optimizer):
         m *= self.beta1
         m += np.multiply(g, 1 - self.beta1, out=scratch)
         _average_square(v, g, self.beta2, scratch)
-        np.multiply(v, 1 / (1 - self.beta2**self.steps), out=scratch)
-        _root_plus(scratch, self.epsilon, scratch)
+        # Section 2 of the paper: the correction of v moved out of the root saves a pass over it.
+        root = sqrt(1 - self.beta2**self.steps)
+        _root_plus(v, self.epsilon * root, scratch)
         np.divide(m, scratch, out=scratch)
-        scratch *= lr / (1 - self.beta1**self.steps)
+        scratch *= lr * root / (1 - self.beta1**self.steps)
         x -= scratch
 
 
@@ -251,12 +252,13 @@ def clip_by_value(grads: Floats, limit: float) -> float:
 
 def _norm(grads: Floats) -> float:
     """Summed in float64: squares of float32 numbers above 1.8e19 exceed float32."""
-    squares = np.empty(min(grads.size, BLOCK), np.float64)
+    wide = np.empty(min(grads.size, BLOCK), np.float64)
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the result
         for block in _blocks(grads.size):
-            g = grads[block]
-            total += float(np.square(g, out=squares[: g.size], dtype=np.float64).sum())
+            g = wide[: grads[block].size]
+            np.copyto(g, grads[block])
+            total += float(np.dot(g, g))
     return sqrt(total)
 
 

@@ -374,7 +374,7 @@ def test_a_validation_loss_that_is_not_finite(tmp_path: Path, loss: float):
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path):
-    settings = {"training.learning_rate": 1e38, "output.checkpoint_every": 1}
+    settings = {"training.learning_rate": 1e39, "output.checkpoint_every": 1}
     with pytest.raises(DivergedError, match=r"a weight became (nan|inf) at step 1 \(gradient norm"):
         train(tiny_config(tmp_path, **settings), tmp_path / "run")
     assert RunFolder(tmp_path / "run").steps() == []
