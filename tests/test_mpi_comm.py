@@ -173,7 +173,7 @@ def test_only_rank_0_speaks_and_workers_are_ignored(tmp_path: Path) -> None:
         (["model.hiden_size=3"], 2, "hiden_size"),
         (["training.batch_size=2"], 2, "3 ranks cannot share training.batch_size=2"),
         (
-            ["training.learning_rate=1e38", "training.clip_norm=0", "training.optimizer=sgd"],
+            ["training.learning_rate=1e43", "training.clip_norm=0", "training.optimizer=sgd"],
             4,
             "became",
         ),
