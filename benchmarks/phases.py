@@ -30,7 +30,7 @@ PHASES: list[tuple[Any, str, str]] = [
     (LSTM, "forward", "recurrence forward"),
     (LSTM, "backward", "recurrence backward"),
     (Factors, "compute", "factors out of the recurrence"),
-    (LSTM, "_parameter_gradients", "weight gradients and dx"),
+    (lstm_module, "weight_gradients", "weight gradients and dx"),
     (lstm_module, "project_backward", "weight gradients and dx"),
     (Linear, "forward", "linear and softmax"),
     (Linear, "backward", "linear and softmax"),

@@ -6,6 +6,7 @@ its own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,41 +32,25 @@ class Start:
     norm_epsilon: float = 1e-5
     dtype: type = np.float32
 
+    @property
+    def of_every_cell(self) -> dict[str, Any]:
+        return {
+            "input_reach": self.input_reach,
+            "forget_bias": self.forget_bias,
+            "dtype": self.dtype,
+        }
+
 
 def _lstm(D: int, H: int, rng: np.random.Generator, start: Start) -> Layer:
-    return LSTM(
-        D,
-        H,
-        rng,
-        squash=TANH,
-        input_reach=start.input_reach,
-        forget_bias=start.forget_bias,
-        dtype=start.dtype,
-    )
+    return LSTM(D, H, rng, squash=TANH, **start.of_every_cell)
 
 
 def _simple(D: int, H: int, rng: np.random.Generator, start: Start) -> Layer:
-    return LSTM(
-        D,
-        H,
-        rng,
-        squash=IDENTITY,
-        input_reach=start.input_reach,
-        forget_bias=start.forget_bias,
-        dtype=start.dtype,
-    )
+    return LSTM(D, H, rng, squash=IDENTITY, **start.of_every_cell)
 
 
 def _layer_norm(D: int, H: int, rng: np.random.Generator, start: Start) -> Layer:
-    return LayerNormLSTM(
-        D,
-        H,
-        rng,
-        input_reach=start.input_reach,
-        forget_bias=start.forget_bias,
-        epsilon=start.norm_epsilon,
-        dtype=start.dtype,
-    )
+    return LayerNormLSTM(D, H, rng, epsilon=start.norm_epsilon, **start.of_every_cell)
 
 
 @dataclass(frozen=True)

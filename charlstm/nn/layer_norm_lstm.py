@@ -36,9 +36,9 @@ start.
 import numpy as np
 
 from charlstm.nn.gates import GATES, TANH, activate
-from charlstm.nn.lstm import State, Tape, uniform
+from charlstm.nn.lstm import State, Tape, uniform, weight_gradients
 from charlstm.nn.parameter import Array, Parameter
-from charlstm.nn.projection import is_one_hot, project, project_backward
+from charlstm.nn.projection import project
 
 
 class LayerNormTape(Tape):
@@ -206,7 +206,7 @@ class LayerNormLSTM:
                 np.add.reduce(np.matmul(dp, W_h_T, out=tape.recurrent), axis=0, out=dh)
         norm.finish(self.gain, self.shift)
         norm_c.finish(self.gain_c, self.shift_c)
-        return self._matrix_gradients(tape), State(dh, dc)
+        return weight_gradients(tape, self.W_x, self.W_h, None), State(dh, dc)
 
     def _compute_factors(self, tape: LayerNormTape, start: int, stop: int) -> None:
         tape.factors.compute(tape, start, stop, TANH)
@@ -214,13 +214,3 @@ class LayerNormLSTM:
             i, _, g = tape.factors.da_ifg_dc[:, : stop - start]
             i *= tape.mask[start:stop]
             g *= tape.mask[start:stop]
-
-    def _matrix_gradients(self, tape: LayerNormTape) -> Array | None:
-        da, x = tape.gates, tape.x
-        assert x is not None, "backward before forward"
-        _, T, B, H = da.shape
-        h_prev = tape.h[:-1].reshape(T * B, H)
-        np.matmul(h_prev.T, da.reshape(4, T * B, H), out=self.W_h.grad)
-        dx = None if is_one_hot(x) else np.empty_like(x)
-        project_backward(da, x, self.W_x.value, dW=self.W_x.grad, db=None, dx=dx)
-        return dx

@@ -211,17 +211,23 @@ class LSTM:
                 dc, dh_c = dh_c, dc
                 np.matmul(da, W_h_T, out=da_W_h_T)
                 np.add.reduce(da_W_h_T, axis=0, out=dh)
-        return self._parameter_gradients(tape), State(dh, dc.copy())
+        return weight_gradients(tape, self.W_x, self.W_h, self.b), State(dh, dc.copy())
 
-    def _parameter_gradients(self, tape: Tape) -> Array | None:
-        da, x = tape.gates, tape.x
-        assert x is not None, "backward before forward"
-        _, T, B, H = da.shape
-        h_prev = tape.h[:-1].reshape(T * B, H)
-        np.matmul(h_prev.T, da.reshape(4, T * B, H), out=self.W_h.grad)
-        dx = None if is_one_hot(x) else np.empty_like(x)
-        project_backward(da, x, self.W_x.value, dW=self.W_x.grad, db=self.b.grad, dx=dx)
-        return dx
+
+def weight_gradients(
+    tape: Tape, W_x: Parameter, W_h: Parameter, b: Parameter | None
+) -> Array | None:
+    """After a backward pass has left ``da`` in the tape: writes the gradients of what ``x`` and
+    ``h_prev`` are multiplied with, for all steps at once; returns dx, None for one-hot x.
+    """
+    da, x = tape.gates, tape.x
+    assert x is not None, "backward before forward"
+    _, T, B, H = da.shape
+    h_prev = tape.h[:-1].reshape(T * B, H)
+    np.matmul(h_prev.T, da.reshape(4, T * B, H), out=W_h.grad)
+    dx = None if is_one_hot(x) else np.empty_like(x)
+    project_backward(da, x, W_x.value, dW=W_x.grad, db=None if b is None else b.grad, dx=dx)
+    return dx
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], reach: float, dtype: type) -> Array:
