@@ -122,7 +122,10 @@ class TrainingConfig:
         0, "stop after this many evaluations without a new best; 0: off", low=0, may_change=True
     )
     workers: int | Literal["auto"] = setting(
-        1, "processes that share the work", low=1, may_change=True
+        "auto",
+        "processes that share a batch; decides the rounding",
+        low=1,
+        may_change=True,
     )
     blas_threads: int | Literal["auto"] = setting(
         "auto", "threads of each process's matrix products", low=1, may_change=True

@@ -392,7 +392,7 @@ UNUSUAL = {
     "training.steps": 12345,
     "training.optimizer": "adamw",
     "training.learning_rate": 1e22,
-    "training.workers": "auto",
+    "training.workers": 3,
     "training.blas_threads": 2,
     "training.clip_norm": 0.0,
     "schedule.kind": "cosine",
