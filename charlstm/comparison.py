@@ -75,6 +75,7 @@ COLUMNS: dict[str, Callable[[RunSummary], Any]] = {
 
 def summaries_of(paths: Sequence[Path]) -> list[RunSummary]:
     """What there is to say of runs, none of which is changed. Raises `FileError` for no run."""
+    paths = runs_within(paths)
     names = names_of(paths)
     return [_summary(name, path) for name, path in zip(names, paths, strict=True)]
 
@@ -85,15 +86,31 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [show(path) for path in paths]
 
 
-def require_run(path: Path) -> RunFolder:
-    """Raises `FileError` for what is not the folder of a run; one just begun has a lock alone."""
+def runs_within(paths: Sequence[Path]) -> list[Path]:
+    """For a folder that is no run but holds runs, as a sweep leaves it, those; each path once."""
+    return list(dict.fromkeys(run for path in paths for run in _runs_of(path)))
+
+
+def _runs_of(path: Path) -> list[Path]:
+    if is_run(path) or not path.is_dir():
+        return [path]
+    return sorted(filter(is_run, path.iterdir())) or [path]
+
+
+def is_run(path: Path) -> bool:
+    """One just begun has a lock alone."""
     folder = RunFolder(path)
+    return path.is_dir() and (folder.holds_a_run() or os.path.lexists(folder.lock_file))
+
+
+def require_run(path: Path) -> RunFolder:
+    """Raises `FileError` for what is not the folder of a run."""
     if not path.is_dir():
         what = "is a file, not the folder of a run" if path.exists() else "does not exist"
         raise FileError(f"{show(path)} {what}")
-    if not folder.holds_a_run() and not os.path.lexists(folder.lock_file):
+    if not is_run(path):
         raise FileError(f"{show(path)} is not the folder of a run")
-    return folder
+    return RunFolder(path)
 
 
 def newest_of(folder: RunFolder) -> Newest:

@@ -21,10 +21,10 @@ RUNS = click.argument(
 
 def histories_of(paths: Sequence[Path]) -> "dict[str, History]":
     """The histories of runs by name; says which lines were left out."""
-    from charlstm.comparison import names_of, require_run
+    from charlstm.comparison import names_of, require_run, runs_within
     from charlstm.history import read_history
 
-    distinct = list(dict.fromkeys(paths))
+    distinct = runs_within(paths)
     return {
         name: told_damage(read_history(require_run(path).metrics), name)
         for name, path in zip(names_of(distinct), distinct, strict=True)

@@ -136,6 +136,13 @@ def test_a_hostile_name(run: Path, call):
     assert lines[1].startswith(r"a\x1b[2J\nb  lstm")
 
 
+def test_a_folder_of_runs_stands_for_them(runs: Path, call):
+    (runs / "no run").mkdir()
+    alone = call("compare", "runs/c", "runs/d")
+    assert call("compare", "runs") == call("compare", "runs", "runs/c") == alone
+    assert "d" in call("plot", "runs", "--json").out
+
+
 def test_what_is_refused(run: Path, refuse):
     assert "not the folder of a run" in refuse(3, "compare", ".")
     assert "does not exist" in refuse(3, "compare", run, "runs/nowhere")
