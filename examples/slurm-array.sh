@@ -21,4 +21,4 @@ sizes=(64 128 256 512)
 size=${sizes[${SLURM_ARRAY_TASK_ID:?is set by sbatch}]:?there is no such task}
 
 exec charlstm train "${CONFIG:-configs/quickstart.yaml}" "$@" model.hidden_size="$size" \
-    training.blas_threads="${SLURM_CPUS_PER_TASK:-1}" --out "runs/array/h$size" --resume
+    training.workers="${SLURM_CPUS_PER_TASK:-1}" training.blas_threads=1 --out "runs/array/h$size" --resume

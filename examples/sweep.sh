@@ -31,7 +31,7 @@ else
             echo "model.hidden_size=$size training.learning_rate=$rate --out '$runs/h$size-lr$rate'"
         done
     done | xargs -P "$jobs" -L 1 \
-        charlstm train "$config" "$@" training.blas_threads=1 --resume -q >&2 || failed=$?
+        charlstm train "$config" "$@" training.workers=1 training.blas_threads=1 --resume -q >&2 || failed=$?
 fi
 
 if [ -d "$runs" ]; then charlstm compare "$runs"/* --sort bits || failed=$?; fi

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHER_PAGES = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")]
 
 SHORT = ["training.steps=2", "schedule.warmup_steps=1", "training.workers=1"]
+SHORT += ["output.report_every=1"]
 CHARACTERS = 6_000  # enough for one batch of 50 x 50
 SHELL_SYNTAX = re.compile(r"[|<>;&$`]|\bfor\b")
+PACKAGE_FOR = {".png": "matplotlib", ".svg": "matplotlib", ".onnx": "onnx", ".pt": "torch"}
 FILES_OF_OTHERS = {"theirs.safetensors", "chars.json", "their-text.txt"}
 
 
@@ -233,12 +236,11 @@ def cannot_run_here(arguments: list[str]) -> str | None:
         return "it would write where a shell looks"
     if FILES_OF_OTHERS & set(arguments):
         return "a model from another program"
-    if "model.onnx" in arguments or any(word.endswith((".onnx", ".pt")) for word in arguments):
-        return "an optional package; tests/test_interchange.py runs it"
-    if {"--tensorboard", "--plot"} & set(arguments) or any(
-        word.endswith((".png", ".svg")) for word in arguments
-    ):
-        return "an optional package; tests of plot and trace run it"
+    for ending, package in PACKAGE_FOR.items():
+        if any(word.endswith(ending) for word in arguments) and find_spec(package) is None:
+            return f"needs {package}"
+    if "--tensorboard" in arguments:
+        return "the program after it; tests/test_tensorboard.py runs it"
     return None
 
 
@@ -247,7 +249,9 @@ def parse(arguments: list[str]) -> None:
     if not arguments or arguments[0] not in COMMANDS:
         raise ProblemError(f"no such command: {arguments[:1]}")
     try:
-        context = command_of(arguments[0]).make_context(arguments[0], list(arguments[1:]))
+        group = commands.make_context("charlstm", list(arguments))
+        name, *rest = arguments
+        context = command_of(name).make_context(name, rest, parent=group)
     except click.ClickException as error:
         raise ProblemError(error.format_message()) from None
     known = {setting.path for setting in setting_paths()}

@@ -36,8 +36,8 @@ def command(path: Path, *, out: Path, format_name: str | None) -> None:
     npz          NumPy arrays under charlstm's own names
 
     \b
-    charlstm export runs/quickstart -o quickstart.safetensors
-    charlstm export runs/quickstart -o quickstart.onnx
+    charlstm export runs/my -o my.safetensors
+    charlstm export runs/my -o my.onnx
     """
     from charlstm.checkpoint import load_model
     from charlstm.files import show
