@@ -18,10 +18,6 @@ class Curve(NamedTuple):
     x: list[float]
     y: list[float]
 
-    @property
-    def is_empty(self) -> bool:
-        return all(map(math.isnan, self.y))
-
 
 @dataclass(frozen=True)
 class History:

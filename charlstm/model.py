@@ -61,7 +61,6 @@ class ModelTape:
     ids: Array
     embedded: Array | None
     layers: list[LayerTape]
-    dropped: list[Array]
     top: Array
     logits: Array
     dtop: Array
@@ -114,7 +113,6 @@ class CharLM:
             ids=np.empty((T, B), np.intp),
             embedded=np.empty((T, B, E), dtype) if E else None,
             layers=[layer.tape(T, B) for layer in self.layers],
-            dropped=[],
             top=np.empty((0, 0), dtype),
             logits=np.empty((T * B, self.shape.vocabulary_size), dtype),
             dtop=np.empty((T * B, H), dtype),
@@ -126,7 +124,7 @@ class CharLM:
     ) -> tuple[Array, list[State]]:
         """From ids ``(T, B)`` to logits ``(T * B, V)``, row t * B + b; and new states."""
         T, B = ids.shape
-        tape.ids, tape.masks, tape.dropped = ids, masks, []
+        tape.ids, tape.masks = ids, masks
         x = ids if self.embedding is None else self.embedding.forward(ids, _given(tape.embedded))
         new_states = []
         for number, layer in enumerate(self.layers):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from many_ranks import SETTINGS
 from processes import descendants_of, is_alive, wait_until
 from tiny import TEXT, all_that_counts, differing, metrics, newest, tiny_config, train
 
@@ -19,17 +20,6 @@ from charlstm.errors import ConfigError
 from charlstm.runfolder import RunFolder
 
 OPERATIONS = Path(__file__).with_name("mpi_operations.py")
-
-SETTINGS: dict[str, Any] = {
-    "model.hidden_size": 11,
-    "model.dropout": 0.3,
-    "training.batch_size": 7,
-    "training.sequence_length": 5,
-    "training.learning_rate": 0.005,
-    "training.steps": 200,
-    "output.report_every": 1,
-    "evaluation.every": 50,
-}
 
 # More ranks than cores, as root if need be, in a container, sharing the cores with other tests.
 LENIENT = {

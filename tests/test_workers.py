@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from many_ranks import SETTINGS
 from processes import children_of, is_alive, wait_until
 from tiny import TEXT, all_that_counts, differing, metrics, newest, tiny_config, train
 
@@ -21,17 +22,6 @@ from charlstm.errors import SystemRefusedError
 from charlstm.runfolder import RunFolder
 
 EXACTNESS = {"float32": 1e-5, "float64": 1e-10}
-
-SETTINGS: dict[str, Any] = {
-    "model.hidden_size": 11,
-    "model.dropout": 0.3,
-    "training.batch_size": 7,
-    "training.sequence_length": 5,
-    "training.learning_rate": 0.005,
-    "training.steps": 200,
-    "output.report_every": 1,
-    "evaluation.every": 50,
-}
 
 
 def trained(folder: Path, workers: int, **settings: Any) -> list[dict[str, Any]]:
