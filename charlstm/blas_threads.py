@@ -13,3 +13,8 @@ _VARIABLES = (
 def blas_environment(threads: int) -> dict[str, str]:
     """What to put into the environment before NumPy is imported; what the user has set, stays."""
     return {name: os.environ.get(name, str(threads)) for name in _VARIABLES}
+
+
+def products_use_one_thread() -> bool:
+    """Whether the environment says so; without a word of it, BLAS takes all cores."""
+    return os.environ.get("OPENBLAS_NUM_THREADS") == "1"

@@ -48,6 +48,7 @@ ORDER = [
     "nn.layer_norm_lstm",
     "nn.lstm  nn.embedding",
     "nn.gates  nn.projection  nn.linear  nn.loss  nn.dropout",
+    "nn.tiles",
     "mpi_comm",
     "comm  shared_comm  launcher  blas_threads",
     "nn.parameter  vocabulary  files  signals",

@@ -15,16 +15,19 @@ GATES = ("o", "i", "f", "g")
 HALF, ONE = np.array(0.5, np.float32), np.array(1.0, np.float32)
 
 
-def activate(a: Array) -> None:
-    """Pre-activations ``(4, ...)`` to gates, in place: sigmoid for o, i, f and tanh for g.
+def activate(a: Array, out: Array) -> None:
+    """Pre-activations ``(4, ...)`` to gates: sigmoid for o, i, f and tanh for g. Overwrites ``a``;
+    ``out`` may be ``a`` itself.
 
-    One tanh serves all four, since ``sigmoid(a) = (1 + tanh(a / 2)) / 2``.
+    ``sigmoid(a) = (1 + tanh(a / 2)) / 2``: NumPy's tanh is vectorised and cannot overflow. Whatever
+    can work on ``a`` does: where it is contiguous and ``out`` is not, that is up to twice as fast.
     """
-    oif = a[:3]
+    oif, g = a[:3], a[3]
     np.multiply(oif, HALF, out=oif)
-    np.tanh(a, out=a)
+    np.tanh(oif, out=oif)
     np.add(oif, ONE, out=oif)
-    np.multiply(oif, HALF, out=oif)
+    np.multiply(oif, HALF, out=out[:3])
+    np.tanh(g, out=out[3])
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ class LayerNormLSTM:
 
     def forward(self, x: Array, state: State, tape: LayerNormTape) -> tuple[Array, State]:
         """``(T, B, D)`` or ids ``(T, B)`` to ``(T, B, H)``, a view of the tape; new state."""
-        W_h, epsilon, mask = self.W_h.value, self.epsilon, tape.mask
+        W_h = tape.tiling.right(self.W_h.value)
+        epsilon, mask = self.epsilon, tape.mask
         gain, shift = self.gain.value[:, np.newaxis], self.shift.value[:, np.newaxis].copy()
         gain_c, shift_c = self.gain_c.value, self.shift_c.value
         shift[GATES.index("f")] += self.forget_bias
@@ -161,13 +162,13 @@ class LayerNormLSTM:
         tape.x = x
         tape.h[0], tape.c[0] = state
         project(x, self.W_x.value, None, out=tape.gates)
-        for t, (p, o, i, f, g, c_prev, c, h_prev, h, s) in enumerate(tape.steps):
-            np.matmul(h_prev, W_h, out=recurrent)
+        for t, (p, o, i, f, g, c_prev, c, h, s, _, h_prev_tiles) in enumerate(tape.steps):
+            np.matmul(h_prev_tiles, W_h, out=tape.recurrent_tiles)
             recurrent += p
             normalise(recurrent, epsilon, tape.n[:, t], tape.r[:, t])
-            np.multiply(gain, tape.n[:, t], out=p)
-            np.add(p, shift, out=p)
-            activate(p)
+            np.multiply(gain, tape.n[:, t], out=recurrent)
+            np.add(recurrent, shift, out=recurrent)
+            activate(recurrent, out=p)
             np.multiply(i, g, out=u)
             if mask is not None:
                 u *= mask[t]
@@ -187,7 +188,7 @@ class LayerNormLSTM:
         state. Writes the parameters' ``grad``. ``dstate``: as in ``LSTM.backward``.
         """
         B = dout.shape[1]
-        W_h_T = self.W_h.value.transpose(0, 2, 1).copy()
+        W_h_T = tape.tiling.right(self.W_h.value.transpose(0, 2, 1))
         norm, norm_c = NormBackward(self.gain.value, B), NormBackward(self.gain_c.value, B)
         dh, dc = self.zero_state(B) if dstate is None else map(np.copy, dstate)
         for start, stop in tape.blocks_from_the_end():
@@ -203,7 +204,8 @@ class LayerNormLSTM:
                 np.multiply(dh, dp_o_dh, out=dp_o)
                 np.multiply(du, dp_ifg_du, out=dp[1:])
                 norm.step(dp, tape.n[:, t], tape.r[:, t])
-                np.add.reduce(np.matmul(dp, W_h_T, out=tape.recurrent), axis=0, out=dh)
+                np.matmul(tape.steps[t].a_tiles, W_h_T, out=tape.recurrent_tiles)
+                np.add.reduce(tape.recurrent, axis=0, out=dh)
         norm.finish(self.gain, self.shift)
         norm_c.finish(self.gain_c, self.shift_c)
         return weight_gradients(tape, self.W_x, self.W_h, None), State(dh, dc)

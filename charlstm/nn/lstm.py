@@ -31,6 +31,7 @@ import numpy as np
 from charlstm.nn.gates import GATES, Squash, activate
 from charlstm.nn.parameter import Array, Parameter
 from charlstm.nn.projection import is_one_hot, project, project_backward
+from charlstm.nn.tiles import tiling
 
 # Elements of one (steps, B, H) array of factors: nine of them fit a 1 MB second-level cache.
 FACTOR_BLOCK = 16 * 1024
@@ -45,7 +46,8 @@ class State(NamedTuple):
 
 class Step(NamedTuple):
     """Views of one step of a tape, made once: indexing inside the loop would cost more than tanh
-    does on a small layer. ``a`` is ``(4, B, H)``: pre-activations, then gates, then ``da``.
+    does on a small layer. ``a`` is ``(4, B, H)``: pre-activations, then gates, then ``da``. What
+    is multiplied inside the loop also comes in the tape's tiles: h_prev, and a when it is da.
     """
 
     a: Array
@@ -55,9 +57,10 @@ class Step(NamedTuple):
     g: Array
     c_prev: Array
     c: Array
-    h_prev: Array
     h: Array
     s: Array
+    a_tiles: Array
+    h_prev_tiles: Array
 
 
 class Tape:
@@ -73,15 +76,19 @@ class Tape:
         self.c = np.zeros((T + 1, B, H), dtype)
         self.s = np.empty((T, B, H), dtype)
         self.x: Array | None = None
-        self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h, or its transpose on the way back
+        self.tiling = tiling(B, H, H)
+        self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h; on the way back da W_h^T
+        self.recurrent_tiles = self.tiling.result(self.recurrent)
         self.product = np.empty((B, H), dtype)
         self.steps = [self._step(t) for t in range(T)]
         self.factors = Factors(min(T, max(1, FACTOR_BLOCK // (B * H))), B, H, dtype)
 
     def _step(self, t: int) -> Step:
-        o, i, f, g = self.gates[:, t]
+        a = self.gates[:, t]
+        o, i, f, g = a
         c_prev, c, h_prev, h = self.c[t], self.c[t + 1], self.h[t], self.h[t + 1]
-        return Step(self.gates[:, t], o, i, f, g, c_prev, c, h_prev, h, self.s[t])
+        a_tiles, h_prev_tiles = self.tiling.left(a), self.tiling.left(h_prev)
+        return Step(a, o, i, f, g, c_prev, c, h, self.s[t], a_tiles, h_prev_tiles)
 
     def blocks_from_the_end(self) -> Iterator[tuple[int, int]]:
         size = self.factors.size
@@ -171,15 +178,15 @@ class LSTM:
 
     def forward(self, x: Array, state: State, tape: Tape) -> tuple[Array, State]:
         """``(T, B, D)`` or ids ``(T, B)`` to ``(T, B, H)``, a view of the tape; new state."""
-        W_h, squash = self.W_h.value, self.squash.forward
-        recurrent, product = tape.recurrent, tape.product
+        W_h, squash = tape.tiling.right(self.W_h.value), self.squash.forward
+        recurrent, recurrent_tiles, product = tape.recurrent, tape.recurrent_tiles, tape.product
         tape.x = x
         tape.h[0], tape.c[0] = state
         project(x, self.W_x.value, self.b.value, out=tape.gates)
-        for a, o, i, f, g, c_prev, c, h_prev, h, s in tape.steps:
-            np.matmul(h_prev, W_h, out=recurrent)
-            np.add(a, recurrent, out=a)
-            activate(a)
+        for a, o, i, f, g, c_prev, c, h, s, _, h_prev_tiles in tape.steps:
+            np.matmul(h_prev_tiles, W_h, out=recurrent_tiles)
+            np.add(a, recurrent, out=recurrent)
+            activate(recurrent, out=a)
             np.multiply(f, c_prev, out=c)
             np.multiply(i, g, out=product)
             np.add(c, product, out=c)
@@ -194,14 +201,15 @@ class LSTM:
         state. Writes the parameters' ``grad``. ``dstate`` is the gradient arriving at the last
         state: none in truncated backpropagation.
         """
-        W_h_T = self.W_h.value.transpose(0, 2, 1).copy()
+        W_h_T = tape.tiling.right(self.W_h.value.transpose(0, 2, 1))
         da_W_h_T, dh_c = tape.recurrent, tape.product
         dh, dc = self.zero_state(dout.shape[1]) if dstate is None else map(np.copy, dstate)
         for start, stop in tape.blocks_from_the_end():
             tape.factors.compute(tape, start, stop, self.squash)
             for t in range(stop - 1, start - 1, -1):
                 dc_dh, da_o_dh, da_ifg_dc = tape.factors.steps[t - start]
-                da, da_o, f = tape.steps[t].a, tape.steps[t].o, tape.steps[t].f
+                step = tape.steps[t]
+                da, da_tiles, da_o, f = step.a, step.a_tiles, step.o, step.f
                 dh += dout[t]
                 np.multiply(dh, dc_dh, out=dh_c)
                 dc += dh_c
@@ -209,7 +217,7 @@ class LSTM:
                 np.multiply(dh, da_o_dh, out=da_o)
                 np.multiply(dc, da_ifg_dc, out=da[1:])
                 dc, dh_c = dh_c, dc
-                np.matmul(da, W_h_T, out=da_W_h_T)
+                np.matmul(da_tiles, W_h_T, out=tape.recurrent_tiles)
                 np.add.reduce(da_W_h_T, axis=0, out=dh)
         return weight_gradients(tape, self.W_x, self.W_h, self.b), State(dh, dc.copy())
 
