@@ -9,10 +9,10 @@ from charlstm.launcher import launched, ranks_on_this_machine
 
 # Below this many multiply-adds a step, exchanging gradients costs more than a second core gains.
 WORTH_SHARING = 100e6
-LEAST_LANES = 8  # a product with fewer rows spends its time reading the weights
+LEAST_LANES = 4  # a product with fewer rows spends its time reading the weights
 # Threads of one product wait for each other by spinning. On a busy machine they may wait for very
-# long, and only products as large as these gain from more than one on an idle one.
-THREADS_PAY_FROM = 512
+# long, and on an idle one only products as large as these gain from more than one.
+LANES_FOR_THREADS, UNITS_FOR_THREADS = 32, 512
 
 
 class Resources(NamedTuple):
@@ -40,7 +40,8 @@ def resources_for(config: Config) -> Resources:
         workers = neighbours = min(wanted, training.batch_size)
     if training.blas_threads != "auto":
         return Resources(workers, training.blas_threads)
-    large = config.model.hidden_size >= THREADS_PAY_FROM
+    lanes = training.batch_size // neighbours
+    large = lanes >= LANES_FOR_THREADS and config.model.hidden_size >= UNITS_FOR_THREADS
     return Resources(workers, max(1, cores // neighbours) if large else 1)
 
 

@@ -22,7 +22,7 @@ from charlstm.nn.parameter import Array
 # interface/gemm.c and kernel/x86_64/sgemm_small_kernel_permit_skylakex.c in OpenBLAS 0.3.31.
 LARGEST_WITHOUT_PACKING = 1_000_000
 # Measured on Zen 4: 64 columns are best, fewer than 32 waste vector registers; 8 rows are as good
-# as more, and with fewer than 4 the whole product is faster.
+# as more, and tiles of fewer than 4 lose to the whole product, unless there are no more rows.
 BEST_COLUMNS, COLUMNS = 64, range(32, 129)
 ENOUGH_ROWS, LEAST_ROWS = 8, 4
 
@@ -59,11 +59,12 @@ def tiling(M: int, K: int, N: int) -> Tiling:
     give the same bits every time.
     """
     whole = Tiling(M, N)
-    if M * K * N <= LARGEST_WITHOUT_PACKING or not small_products_are_not_packed():
+    small = M == 1 or M * K * N <= LARGEST_WITHOUT_PACKING  # one row is never packed
+    if small or not small_products_are_not_packed():
         return whole
     cuts = [Tiling(_rows(M, K, columns), columns) for columns in COLUMNS if N % columns == 0]
     best = max(cuts, key=_preference, default=whole)
-    return best if best.rows >= LEAST_ROWS else whole
+    return best if best.rows >= min(LEAST_ROWS, M) else whole
 
 
 def _rows(M: int, K: int, columns: int) -> int:

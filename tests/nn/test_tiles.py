@@ -55,7 +55,9 @@ def test_factors_and_result_are_views_and_only_weights_that_are_cut_are_copied(r
         ((53, 1024, 1024), (53, 1024)),  # nothing fits 53
         ((16, 300, 300), (16, 100)),  # no 64 divides it
         ((16, 509, 509), (16, 509)),  # nothing does
-        ((1, 2048, 2048), (1, 2048)),
+        ((6, 2048, 2048), (6, 64)),
+        ((2, 1024, 1024), (2, 64)),
+        ((1, 2048, 2048), (1, 2048)),  # a vector
     ],
 )
 def test_the_rule(sizes: tuple[int, int, int], expected: tuple[int, int]) -> None:
