@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from charlstm.blas_threads import blas_environment
 from charlstm.config import Config, config_from_dict
 from charlstm.resources import resources_for
 
@@ -38,7 +39,7 @@ def _setting(name: str) -> int | str:
 # BLAS reads how many threads it may have when NumPy is imported, so that must wait until the
 # first command says what will be trained.
 @contextmanager
-def training(B: int, T: int, H: int, L: int) -> Iterator[Callable[[], None]]:
+def training(B: int, T: int, H: int, L: int, characters: int = 0) -> Iterator[Callable[[], None]]:
     with TemporaryDirectory() as folder:
         config = config_for(folder, B, T, H, L)
         os.environ.update(resources_for(config).environment)
@@ -46,20 +47,21 @@ def training(B: int, T: int, H: int, L: int) -> Iterator[Callable[[], None]]:
         import numpy as np
 
         from charlstm import run
-        from charlstm.material import read_material_for
+        from charlstm.display import say_nothing
+        from charlstm.material import cache_beside, read_material_for
         from charlstm.runfolder import RunFolder
         from charlstm.trainer import Wishes
 
-        ids = np.random.default_rng(1).integers(0, V, 100 * B * T + B)
-        (Path(folder) / "text.txt").write_text("".join(chr(40 + i) for i in ids))
-        material = read_material_for(config)
+        ids = np.random.default_rng(1).integers(0, V, characters or 100 * B * T + B, np.uint8)
+        (Path(folder) / "text.txt").write_bytes((40 + ids).tobytes())
+        material = read_material_for(config, cache_beside(Path(folder), say_nothing))
         with run.ranks_for(config, material, RunFolder(Path(folder)), None) as comm:
             trainer, _ = run.prepare(config, material, comm, None)
             yield lambda: trainer.step(Wishes()) and None
 
 
 def sampling(count: int) -> Callable[[int], None]:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["BENCH_CORES"])
+    os.environ.update(blas_environment(1))  # as `charlstm sample` does
 
     import numpy as np
 

@@ -150,21 +150,25 @@ def start_up(rounds: int) -> dict[str, float]:
 
 
 def growth(cores: int) -> dict[str, list[tuple[int, float]]]:
-    """Median milliseconds of our step as one number of the first shape grows."""
+    """Median milliseconds of our step as one number of the first shape grows; ``N``: characters of
+    text, 100 steps of them unless it is N that grows.
+    """
     base = SHAPES[0]
+    N = 100 * base.B * base.T
     series = {
         "H": [64, 128, 256, 512],
         "T": [25, 50, 100, 200],
         "B": [16, 32, 64, 128],
         "L": [1, 2, 3, 4],
+        "N": [N, 10 * N, 100 * N, 1000 * N],
     }
     grown: dict[str, list[tuple[int, float]]] = {}
     for letter, values in series.items():
         grown[letter] = []
         for value in values:
-            shape = base._replace(**{letter: value})
+            sizes = base._asdict() | {letter: value}
             side = Side(Path(sys.executable), "ours.py", cores)
-            side.ask(f"train {shape.B} {shape.T} {shape.H} {shape.L}")
+            side.ask("train " + " ".join(str(sizes.get(name, 0)) for name in "BTHLN"))
             side.ask("steps 3")
             grown[letter].append((value, statistics.median(side.ask("steps 15"))))
             side.end()
@@ -206,7 +210,7 @@ def show(results: dict[str, Any]) -> None:
         print(f"| {row['shape']} | {row['ours_mb']} | {row['peer_mb']} |")
     print("\n| our step, ms, from the first shape | | | | |\n|---|--:|--:|--:|--:|")
     for letter, values in results["growth"].items():
-        print(f"| {letter} " + "".join(f"| {n}: {ms:.1f} " for n, ms in values) + "|")
+        print(f"| {letter} " + "".join(f"| {n:,}: {ms:.1f} " for n, ms in values) + "|")
 
 
 def draw(results: dict[str, Any], target: Path) -> None:

@@ -1,6 +1,6 @@
 """What both sides have in common: a process that does as it is told, line by line, on stdin.
 
-train B T H L     get ready, answer "ready"
+train B T H L [N] get ready, on a text of N characters, answer "ready"
 steps N           train N steps, answer with their times in milliseconds
 sample COUNT N    write N characters of COUNT texts, answer with microseconds a character
 """
@@ -25,10 +25,10 @@ def times_of(step: Step, count: int) -> list[float]:
 
 
 def serve(
-    training: Callable[[int, int, int, int], AbstractContextManager[Step]],
+    training: Callable[..., AbstractContextManager[Step]],
     sampling: Callable[[int], Callable[[int], None]],
 ) -> None:
-    """``training(B, T, H, L)`` is entered for a step function; ``sampling(count)`` returns a
+    """``training(B, T, H, L, N)`` is entered for a step function; ``sampling(count)`` returns a
     function that makes so many characters.
     """
     for command, *numbers in _commands():

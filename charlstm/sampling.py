@@ -40,7 +40,7 @@ class Draws:
 
     def __init__(self, seed: int, count: int) -> None:
         self._generators = [np.random.default_rng([seed, number]) for number in range(count)]
-        self._block = np.empty((count, DRAWS_AT_ONCE))
+        self._block = np.empty((DRAWS_AT_ONCE, count))
         self._next = DRAWS_AT_ONCE
 
     @staticmethod
@@ -50,11 +50,11 @@ class Draws:
 
     def next(self) -> NDArray[np.float64]:
         if self._next == DRAWS_AT_ONCE:
-            for row, generator in zip(self._block, self._generators, strict=True):
-                generator.random(out=row)
+            for number, generator in enumerate(self._generators):
+                self._block[:, number] = generator.random(DRAWS_AT_ONCE)
             self._next = 0
         self._next += 1
-        return self._block[:, self._next - 1]
+        return self._block[self._next - 1]
 
 
 def generate(
@@ -79,8 +79,9 @@ def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray
         return np.asarray(logits.argmax(axis=1))
     scores = logits.astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
-    scores /= choice.temperature
-    weights = np.exp(scores)
+    if choice.temperature != 1.0:
+        scores /= choice.temperature
+    weights = np.exp(scores, out=scores)
     if 0 < choice.top_k < weights.shape[1]:
         _keep_top_k(weights, choice.top_k)
     if choice.top_p < 1.0:
@@ -88,7 +89,7 @@ def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray
     cumulative = weights.cumsum(axis=1)
     thresholds = draws * cumulative[:, -1]
     # The first place where the cumulative weight exceeds the threshold: never one of weight 0.
-    return np.asarray((cumulative <= thresholds[:, np.newaxis]).sum(axis=1))
+    return np.asarray((cumulative > thresholds[:, np.newaxis]).argmax(axis=1))
 
 
 def default_start(vocabulary: Vocabulary) -> Ids:

@@ -2,8 +2,9 @@
 
 `PlainStepper` is the training forward pass on sequences of one step. `FastStepper` computes the
 same with everything prepared: for a layer's input and state side by side in one row, both products
-are one, and with a one-hot input ``x W_x + b`` is looked up in a table. Nothing is allocated per
-character. It is written for the cells of ``LSTM``; others go the plain way.
+are one; with a one-hot input ``x W_x + b`` is looked up in a table; and what leads to a sigmoid is
+halved beforehand (see ``gates.activate``), which changes no bit. Nothing is allocated per character.
+It is written for the cells of ``LSTM``; others go the plain way.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from charlstm.model import CharLM
-from charlstm.nn.gates import activate
+from charlstm.nn.gates import HALF, activate_halved
 from charlstm.nn.lstm import LSTM, State
 from charlstm.nn.parameter import Array
 from charlstm.nn.tiles import tiling
@@ -71,7 +72,7 @@ class _FastLayer:
     """One layer's weights, packed; its state; and scratch."""
 
     def __init__(self, layer: LSTM, state: State, *, one_hot: bool) -> None:
-        W_x, W_h, b = layer.W_x.value, layer.W_h.value, layer.b.value
+        W_x, W_h, b = (_halved(p.value) for p in (layer.W_x, layer.W_h, layer.b))
         (B, H), dtype = state.h.shape, state.h.dtype
         D = 0 if one_hot else W_x.shape[1]
         self._table = W_x + b[:, np.newaxis] if one_hot else None
@@ -103,10 +104,17 @@ class _FastLayer:
 
     def _finish(self) -> Array:
         """From pre-activations to h."""
-        activate(self._a, out=self._a)
+        activate_halved(self._a, out=self._a)
         o, i, f, g = self._a
         c = self._c
         c *= f
         c += np.multiply(i, g, out=self._product)
         np.multiply(o, self._squash(c, self._s), out=self._h)
         return self._h
+
+
+def _halved(parameter: Array) -> Array:
+    """A copy, ``(4, ...)``, with the part of o, i and f halved."""
+    copy = parameter.copy()
+    copy[:3] *= HALF
+    return copy
