@@ -1,6 +1,7 @@
 """What all tests share. They run on one BLAS thread: their matrices are too small for more."""
 
 import os
+import signal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read once, when NumPy is first imported
 for name in [name for name in os.environ if name.startswith("CHARLSTM_")]:
@@ -19,6 +20,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "torture: runs only with --torture")
     if config.getoption("--torture"):
         os.environ.setdefault("CHARLSTM_TORTURE", "20")  # before the tests are imported
+    # nohup and a shell's "&" leave signals ignored, and so would the trainings that tests start.
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
