@@ -25,7 +25,8 @@ class RunSummary:
 
     ``steps`` is that of the newest checkpoint, of the last report while there is none and while
     the run goes on. ``chars_per_second`` is the median of all reports; ``problem`` says why no
-    checkpoint can be used; ``text`` is the SHA-256 of what it learned from.
+    checkpoint can be used, or what went wrong after the last; ``text`` is the SHA-256 of what the
+    run learned from.
     """
 
     name: str
@@ -126,11 +127,13 @@ def newest_of(folder: RunFolder) -> Newest:
             return Newest(found.loaded, None) if found else Newest(None, "no checkpoint was saved")
 
 
-def state_of(folder: RunFolder, checkpoint: Checkpoint | None) -> State:
-    """``stopped`` can go on; ``failed`` has no checkpoint from which it could."""
+def state_of(folder: RunFolder, checkpoint: Checkpoint | None, failure: str | None) -> State:
+    """``stopped`` can go on; ``failed`` has no checkpoint from which it could, or its numbers
+    went wrong (``failure``) after the last one.
+    """
     if folder.is_in_use():
         return "running"
-    if checkpoint is None:
+    if checkpoint is None or failure is not None:
         return "failed"
     return "finished" if checkpoint.progress.finished else "stopped"
 
@@ -138,8 +141,8 @@ def state_of(folder: RunFolder, checkpoint: Checkpoint | None) -> State:
 def _summary(name: str, path: Path) -> RunSummary:
     folder = require_run(path)
     checkpoint, problem = newest_of(folder)
-    state = state_of(folder, checkpoint)
     history = read_history(folder.metrics)
+    state = state_of(folder, checkpoint, history.failure)
     return RunSummary(
         name=name,
         path=path,
@@ -149,7 +152,7 @@ def _summary(name: str, path: Path) -> RunSummary:
         steps=_steps(state, history, checkpoint),
         best_bits_per_char=_best(history, checkpoint),
         chars_per_second=speed_of(history),
-        problem=problem,
+        problem=problem or history.failure,
         text=None if checkpoint is None else checkpoint.corpus["sha256"],
     )
 

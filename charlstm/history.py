@@ -41,6 +41,12 @@ class History:
     def last_step(self) -> int | None:
         return self.rows[-1]["step"] if self.rows else None
 
+    @property
+    def failure(self) -> str | None:
+        """Why the training ended, if its numbers went wrong and it was not resumed."""
+        reason = self.rows[-1].get("failed") if self.rows else None
+        return reason if isinstance(reason, str) else None
+
 
 def read_history(path: Path) -> History:
     """Read metrics.jsonl, which a trainer may be writing; a run that has none has no history yet.

@@ -163,6 +163,10 @@ class RunRecorder:
         self._samples.append(f"--- step {progress.step}\n{text}")
         self._display.reported(f"--- step {progress.step}\n{text}")
 
+    def failed(self, progress: Progress, reason: str) -> None:
+        """The last line of a run whose numbers went wrong; resuming takes it back."""
+        self._write({"step": progress.step, "failed": reason})
+
     def save(self, trainer: Trainer, progress: Progress, *, best: bool) -> None:
         states = trainer.gathered_states()
         self._metrics.sync()

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,7 +111,12 @@ def _train(
     recorder: RunRecorder,
 ) -> Outcome:
     timer = _SaveTimer(config.output.checkpoint_minutes)
-    with SignalWishes() as signals, _what_was_kept(recorder), closing(recorder):
+    with (
+        SignalWishes() as signals,
+        _what_was_kept(recorder),
+        closing(recorder),
+        _divergence_noted(recorder, progress),
+    ):
         reason = train(
             trainer,
             evaluation_of(config, material, trainer),
@@ -213,6 +218,16 @@ class _SaveTimer:
             return False
         self._last = time.monotonic()
         return True
+
+
+@contextmanager
+def _divergence_noted(recorder: RunRecorder, progress: Progress) -> Iterator[None]:
+    try:
+        yield
+    except DivergedError as error:
+        with suppress(SystemRefusedError):  # the divergence is what must be told
+            recorder.failed(progress, str(error))
+        raise
 
 
 @contextmanager

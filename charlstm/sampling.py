@@ -53,8 +53,9 @@ class Draws:
             for number, generator in enumerate(self._generators):
                 self._block[:, number] = generator.random(DRAWS_AT_ONCE)
             self._next = 0
+        draws: NDArray[np.float64] = self._block[self._next]
         self._next += 1
-        return self._block[self._next - 1]
+        return draws
 
 
 def generate(

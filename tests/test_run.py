@@ -24,6 +24,7 @@ from tiny import (
 
 from charlstm import run
 from charlstm.checkpoint import Progress, load_model
+from charlstm.comparison import summaries_of
 from charlstm.config import load_config
 from charlstm.errors import (
     ConfigError,
@@ -360,6 +361,11 @@ def test_errors_say_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert str(diverged.value).endswith(
         f". {kept} try a smaller training.learning_rate or clip_norm in a new run."
     )
+    (found,) = summaries_of([tmp_path / "run"])
+    assert found.state == "failed"
+    assert found.problem is not None
+    assert found.problem in str(diverged.value)
+    assert found.problem.startswith("loss became")
 
     def refuse(*args: Any, **others: Any) -> None:
         raise SystemRefusedError("cannot write: the disk is full. Free some space.")
@@ -372,6 +378,9 @@ def test_errors_say_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         SystemRefusedError, match=r"Nothing was saved yet; continue with --resume\."
     ):
         train(config, tmp_path / "new")
+    monkeypatch.undo()
+    train(config, tmp_path / "run", resume=True)
+    assert summaries_of([tmp_path / "run"])[0].state == "finished"
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,9 @@ def command(
 
     Bits per character are the best on the validation text; characters per second the median of
     all reports. A run is running (a process trains in its folder), finished, stopped (--resume
-    goes on) or failed (no checkpoint can be used). Nothing is written into the folders. A
-    folder that holds runs, as a sweep leaves it, stands for them.
+    goes on) or failed (no checkpoint can be used, or the numbers went wrong after the last).
+    Nothing is written into the folders. A folder that holds runs, as a sweep leaves it, stands
+    for them.
 
     \b
     charlstm compare runs/*

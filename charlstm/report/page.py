@@ -49,10 +49,11 @@ def page(path: Path) -> str:
         raise FileError(f"{show(path)}: nothing to report, {problem}")
     history = read_history(folder.metrics)
     samples = read_samples(folder.samples)
+    state = state_of(folder, checkpoint, history.failure)
     parts = {
         "style": _file("page.css"),
         "name": escape(names_of([path])[0]),
-        "figures": "".join(_tiles(checkpoint, history, state_of(folder, checkpoint))),
+        "figures": "".join(_tiles(checkpoint, history, state)),
         "curves": curves(history),
         "samples": "".join(_samples(samples)),
         "settings": "".join(_settings(checkpoint)),
