@@ -46,7 +46,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
 
 torture: $(INSTALLED)
-	$(BIN)/python -m pytest --torture
+	$(BIN)/python -m pytest --torture -o faulthandler_timeout=3600
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache

@@ -28,6 +28,7 @@ from charlstm.files import show, write_atomically
 from charlstm.fingerprint import arithmetic_fingerprint
 from charlstm.launcher import launched, refuse_to_lead_twice
 from charlstm.material import Material, cache_beside, check_memory, describe, read_material_for
+from charlstm.model import CharLM
 from charlstm.mpi_comm import leading
 from charlstm.recorder import Identity, RunRecorder
 from charlstm.resources import resources_for
@@ -94,13 +95,19 @@ def prepare(
         trainer.schedule.restore(checkpoint.progress.schedule)
         trainer.restore(checkpoint.states, checkpoint.progress.step)
         return trainer, replace(checkpoint.progress, finished=False)
+    if comm.rank == 0:
+        _give_first_values(trainer.model, config, material)
+    comm.broadcast(trainer.model.values)  # init_from may name a run that is still training
+    return trainer, Progress()
+
+
+def _give_first_values(model: CharLM, config: Config, material: Material) -> None:
     source = source_of(config, material.corpus.vocabulary)
     if source is not None:
-        trainer.model.values[...] = source.model.values
+        model.values[...] = source.model.values
     else:
         sample = np.asarray(material.train[:ENOUGH_TO_COUNT])
-        trainer.model.expect(np.bincount(sample, minlength=material.corpus.vocabulary.size))
-    return trainer, Progress()
+        model.expect(np.bincount(sample, minlength=material.corpus.vocabulary.size))
 
 
 def _train(

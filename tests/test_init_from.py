@@ -9,6 +9,7 @@ from tiny import (
     TEXT,
     all_that_counts,
     differing,
+    forge,
     newest,
     tiny_config,
     train,
@@ -209,3 +210,25 @@ def test_a_source_that_is_none(tmp_path: Path, what: str):
     with pytest.raises(FileError, match="source"):
         train(tuned(tmp_path, source), tmp_path / "run")
     assert not RunFolder(tmp_path / "run").holds_a_run()
+
+
+def test_workers_start_from_what_rank_0_has_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A source that is still training would give every rank another state."""
+    settings = {"training.workers": 2, "training.steps": 3, "training.batch_size": 4}
+    config = tuned(tmp_path, source, **settings)
+    train(config, tmp_path / "straight")
+    start, read_before = run.ranks_for, load_model(source)
+
+    def change(arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
+        arrays["param/linear.W_y"][...] = 0
+
+    def start_while_the_source_goes_on(*arguments: Any) -> Any:
+        forge(source / "best.safetensors", change)
+        return start(*arguments)
+
+    monkeypatch.setattr(run, "ranks_for", start_while_the_source_goes_on)
+    monkeypatch.setattr(run, "source_of", lambda *arguments: read_before)
+    train(config, tmp_path / "disturbed")
+    assert weights(tmp_path / "disturbed") == weights(tmp_path / "straight")

@@ -93,8 +93,7 @@ def test_a_worker_that_cannot_start_says_why(
     with pytest.raises(SystemRefusedError) as caught:
         train(config, tmp_path / "run")
     assert str(caught.value) == (
-        f"a worker process failed: {tmp_path}/text.txt: cannot be read: No such file or directory."
-        " Nothing was saved yet; continue with --resume."
+        f"a worker process failed: {tmp_path}/text.txt: cannot be read: No such file or directory"
     )
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,12 @@ def start(
     *arguments: str,
     before: Callable[[], None] = undisturbed,
     environment: dict[str, str] | None = None,
+    under: Sequence[str] = (),
     **others: Any,
 ) -> "subprocess.Popen[str]":
-    """``charlstm ARGUMENTS`` in ``folder``."""
+    """``charlstm ARGUMENTS`` in ``folder``, after the words ``under``."""
     return subprocess.Popen(
-        [*CHARLSTM, *arguments],
+        [*under, *CHARLSTM, *arguments],
         cwd=folder,
         env=ENVIRONMENT | (environment or {}),
         stdin=subprocess.DEVNULL,

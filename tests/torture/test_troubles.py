@@ -152,15 +152,24 @@ def test_talk_on_a_full_device_ends_nothing():
         assert steps_of(folder) == 400
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder():
+def test_a_read_only_folder(obedient: list[str]):
+    """At the start, and when there is a run in it."""
     with quick_folder() as folder:
+        checkpoints = folder / "run" / "checkpoints"
         folder.chmod(0o555)
-        try:
-            line = only_line(complete(folder, code=5))
-        finally:
-            folder.chmod(0o755)
-        assert "cannot create run: Permission denied" in line
+        line = only_line(complete(folder, code=5, under=obedient))
+        assert "cannot create run/checkpoints: Permission denied" in line
+        folder.chmod(0o755)
+        complete(folder, "training.steps=7")
+        before = contents(folder)
+        checkpoints.chmod(0o555)
+        line = only_line(complete(folder, "--resume", code=5, under=obedient))
+        assert "step-00000008.safetensors: Permission denied" in line
+        checkpoints.chmod(0o755)
+        assert contents(folder) == before
+        assert strays(folder) == []
+        complete(folder, "--resume")
+        assert steps_of(folder) == 400
 
 
 @pytest.mark.parametrize("place", ["text.txt/run", "x" * 300])
