@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml
 
 demo: $(INSTALLED)
 	$(BIN)/charlstm train configs/quickstart.yaml --resume
-	$(BIN)/charlstm sample runs/quickstart --length 600 --temperature 0.7 --seed 1
+	$(BIN)/charlstm sample runs/quickstart --prompt "THE SALTERN PACKET" --length 600 --temperature 0.7 --seed 1
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

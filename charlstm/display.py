@@ -36,6 +36,11 @@ def bits(nats: float) -> float:
     return nats / NATS_PER_BIT
 
 
+def figure(value: float, digits: int) -> str:
+    """With so many digits after the point; a loss out of all bounds without a line of digits."""
+    return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
 def perplexity(nats: float) -> float:
     """``exp(nats)``; infinite where a float cannot hold it, which takes 710 nats."""
     try:
@@ -64,13 +69,13 @@ class Bar:
     def stepped(self, step: int, train_loss: float) -> None:
         seconds = time.perf_counter() - self._started
         speed = (step - self._first) * self._characters / max(seconds, 1e-9)
-        text = f"loss {train_loss:.3f}{self._validation} {speed:,.0f} char/s"
+        text = f"loss {figure(train_loss, 3)}{self._validation} {speed:,.0f} char/s"
         self._bar.set_postfix_str(text, refresh=False)
         with suppress(OSError):
             self._bar.update()
 
     def evaluated(self, val_loss: float) -> None:
-        self._validation = f" val {val_loss:.3f} ({bits(val_loss):.2f} bits)"
+        self._validation = f" val {figure(val_loss, 3)} ({figure(bits(val_loss), 2)} bits)"
 
     def reported(self, line: str) -> None:
         del line

@@ -8,7 +8,7 @@ from typing import Any
 
 from charlstm.checkpoint import Checkpoint, Progress, checkpoint_chunks, current_versions
 from charlstm.config import Config
-from charlstm.display import Display, bits, duration
+from charlstm.display import Display, bits, duration, figure
 from charlstm.files import LineWriter, show
 from charlstm.runfolder import RunFolder
 from charlstm.sampling import Choice, default_start, generate
@@ -110,9 +110,9 @@ class RunRecorder:
             }
         )
         left = (self._total_steps - progress.step) * trainer.characters_per_step / max(speed, 1e-9)
-        validation = "" if progress.val_loss is None else f"  val {progress.val_loss:.3f}"
+        validation = "" if progress.val_loss is None else f"  val {figure(progress.val_loss, 3)}"
         self._display.reported(
-            f"step {progress.step:>6}/{self._total_steps}  loss {loss:.3f}{validation}"
+            f"step {progress.step:>6}/{self._total_steps}  loss {figure(loss, 3)}{validation}"
             f"  {speed:,.0f} char/s  eta {duration(left)}"
         )
         if self._watch.diverges(loss):
@@ -142,8 +142,8 @@ class RunRecorder:
         self._write(line)
         self._display.evaluated(loss)
         self._display.reported(
-            f"step {progress.step:>6}/{self._total_steps}  val {loss:.4f} nats,"
-            f" {bits(loss):.4f} bits/char{above}{'' if improved else '  (not better)'}"
+            f"step {progress.step:>6}/{self._total_steps}  val {figure(loss, 4)} nats,"
+            f" {figure(bits(loss), 4)} bits/char{above}{'' if improved else '  (not better)'}"
         )
 
     def sample(self, trainer: Trainer, progress: Progress) -> None:

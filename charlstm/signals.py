@@ -54,6 +54,11 @@ class SignalWishes:
             end_by(signal.Signals(number))
 
 
+def save_requests_may_come_early() -> None:
+    """USR1 while there is nothing to save yet: no reason to die, which is the system's default."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
 def end_by(number: signal.Signals) -> None:
     """End this process by the signal's own action, as a shell loop needs to see it."""
     signal.signal(number, signal.SIG_DFL)

@@ -16,6 +16,7 @@ from charlstm.display import (
     bits,
     display_for,
     duration,
+    figure,
     perplexity,
     say,
     say_nothing,
@@ -55,6 +56,15 @@ def test_a_bar():
     assert "loss 1.250 val 2.000 (2.89 bits)" in last
     assert "a line for files" not in text
     assert "Warning: mind the gap\n" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.25, "1.2500"), (999_999.4, "999999.4000"), (1.2345e30, "1.23e+30"), (math.inf, "inf")],
+)
+def test_a_figure_stays_short(value: float, text: str):
+    assert figure(value, 4) == text
+    assert figure(-value, 4) == f"-{text}"
 
 
 def test_lines(capsys: pytest.CaptureFixture[str]):

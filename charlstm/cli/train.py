@@ -11,6 +11,7 @@ from charlstm.cli.settings import complete_setting
 from charlstm.config import Config, dump_config, load_config
 from charlstm.launcher import hear, is_helper
 from charlstm.resources import resources_for
+from charlstm.signals import save_requests_may_come_early
 
 if TYPE_CHECKING:
     from charlstm.material import Material
@@ -52,6 +53,7 @@ def command(
     charlstm train configs/quickstart.yaml --resume
     charlstm train c.yaml training.learning_rate=1e-3 model.hidden_size=256 --out runs/h256
     """
+    save_requests_may_come_early()
     if is_helper():
         help_rank_0()
         return

@@ -157,6 +157,18 @@ def test_usr1_saves_and_goes_on(uninterrupted: dict[str, Any]):
         assert differing(all_that_counts(folder / "run"), uninterrupted) == []
 
 
+def test_usr1_while_it_starts_is_no_harm(uninterrupted: dict[str, Any]):
+    with quick_folder() as folder:
+        process = train(folder)
+        while not (folder / "run" / "metrics.jsonl").exists():  # made when training begins
+            if (folder / "run" / "run.lock").exists():
+                process.send_signal(signal.SIGUSR1)
+            time.sleep(0.001)
+        code, talk = finish(process)
+        assert code == 0, talk
+        assert differing(all_that_counts(folder / "run"), uninterrupted) == []
+
+
 def waits_for_another(process: Any, folder: Path, before: list[int]) -> bool:
     wait_until(lambda: RunFolder(folder / "run").steps() != before or process.poll() is not None)
     return process.poll() is None
