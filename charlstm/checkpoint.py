@@ -7,9 +7,10 @@ implies, and this is checked before a model is built.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,31 +215,22 @@ def _under(prefix: str, arrays: Arrays) -> Arrays:
     return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 
 
-_PROGRESS_TYPES: dict[str, tuple[type, ...]] = {
-    "step": (int,),
-    "epoch": (float, int),
-    "seconds": (float, int),
-    "train_loss": (float, int, type(None)),
-    "val_loss": (float, int, type(None)),
-    "best_val_loss": (float, int, type(None)),
-    "best_step": (int, type(None)),
-    "evaluations_since_best": (int,),
-    "window_loss": (float, int),
-    "window_steps": (int,),
-    "window_clipped": (int,),
-    "metrics_length": (int,),
-    "samples_length": (int,),
-    "finished": (bool,),
-    "schedule": (dict,),
-}
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """What an annotation of `Progress` admits in JSON, where 1.0 may be written 1."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
+    return (*kinds, int) if float in kinds else kinds
+
+
+_PROGRESS_KINDS = {name: _kinds(hint) for name, hint in get_type_hints(Progress).items()}
 
 
 def _progress(stated: dict[str, Any]) -> Progress:
-    names = {item.name for item in fields(Progress)}
-    if stated.keys() != names:
-        raise FileError(f"progress: expected {len(names)} entries, found {shorten(sorted(stated))}")
+    if stated.keys() != _PROGRESS_KINDS.keys():
+        raise FileError(
+            f"progress: expected {len(_PROGRESS_KINDS)} entries, found {shorten(sorted(stated))}"
+        )
     for name, value in stated.items():
-        kinds = _PROGRESS_TYPES[name]
+        kinds = _PROGRESS_KINDS[name]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise FileError(f"progress.{name}: found {shorten(value)}")
         if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value < 2**63:
