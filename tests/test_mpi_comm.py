@@ -1,6 +1,7 @@
 """Training on ranks of a real MPI launcher. Skipped where there is none."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -266,7 +267,7 @@ def test_a_killed_rank_ends_the_job_with_whole_checkpoints(endless: Endless, whi
     os.kill(endless.ranks[which], signal.SIGKILL)
     code, out, err = ended(endless.process)
     assert code != 0
-    assert f"rank {which}" in err or "KILLED BY SIGNAL: 9" in out  # Open MPI, MPICH
+    assert f"rank {which}" in err or re.search(r"signal:? 9", out, re.I)  # Open MPI, MPICH
     endless.wait_for_ranks()
     assert newest(endless.run.path).progress.step % 10 == 0
 
