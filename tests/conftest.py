@@ -40,6 +40,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in long_ones]
 
 
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The figures that tests of the torture programme print, which pytest hides when they pass."""
+    if not config.getoption("--torture"):
+        return
+    for report in terminalreporter.getreports("passed"):
+        name = "Captured stdout call"
+        for line in "".join(text for title, text in report.sections if title == name).splitlines():
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {line}")
+
+
 @pytest.fixture
 def torture(request: pytest.FixtureRequest) -> bool:
     """Whether a test should take its time: more rounds, more seeds."""

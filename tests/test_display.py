@@ -117,7 +117,7 @@ def test_a_terminal_that_has_gone_ends_nothing():
         Lines().reported("a line")
 
 
-def test_no_stderr_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_no_stderr_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "stderr", None)
     say("a line")
     assert type(display_for(False, 0, 10, 12)) is Lines
