@@ -16,5 +16,6 @@ def blas_environment(threads: int) -> dict[str, str]:
 
 
 def products_use_one_thread() -> bool:
-    """Whether the environment says so; without a word of it, BLAS takes all cores."""
-    return os.environ.get("OPENBLAS_NUM_THREADS") == "1"
+    """Whether the environment tells OpenBLAS so; without a word, it takes all cores."""
+    wanted = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    return wanted == "1"

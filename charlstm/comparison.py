@@ -127,11 +127,11 @@ def newest_of(folder: RunFolder) -> Newest:
             return Newest(found.loaded, None) if found else Newest(None, "no checkpoint was saved")
 
 
-def state_of(folder: RunFolder, checkpoint: Checkpoint | None, failure: str | None) -> State:
+def state_of(running: bool, checkpoint: Checkpoint | None, failure: str | None) -> State:
     """``stopped`` can go on; ``failed`` has no checkpoint from which it could, or its numbers
     went wrong (``failure``) after the last one.
     """
-    if folder.is_in_use():
+    if running:
         return "running"
     if checkpoint is None or failure is not None:
         return "failed"
@@ -141,8 +141,9 @@ def state_of(folder: RunFolder, checkpoint: Checkpoint | None, failure: str | No
 def _summary(name: str, path: Path) -> RunSummary:
     folder = require_run(path)
     checkpoint, problem = newest_of(folder)
+    running = folder.is_in_use()  # asked first: what is read next may be the end of the run
     history = read_history(folder.metrics)
-    state = state_of(folder, checkpoint, history.failure)
+    state = state_of(running, checkpoint, history.failure)
     return RunSummary(
         name=name,
         path=path,
@@ -152,7 +153,7 @@ def _summary(name: str, path: Path) -> RunSummary:
         steps=_steps(state, history, checkpoint),
         best_bits_per_char=_best(history, checkpoint),
         chars_per_second=speed_of(history),
-        problem=problem or history.failure,
+        problem=problem or (history.failure if state == "failed" else None),
         text=None if checkpoint is None else checkpoint.corpus["sha256"],
     )
 

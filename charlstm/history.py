@@ -11,6 +11,8 @@ from charlstm.files import read_exactly, reading
 Axis = Literal["step", "epoch", "seconds"]
 Row = dict[str, Any]
 
+LONGEST_REASON = 300
+
 
 class Curve(NamedTuple):
     """``y`` is NaN where the run had no finite number: a gap."""
@@ -43,9 +45,11 @@ class History:
 
     @property
     def failure(self) -> str | None:
-        """Why the training ended, if its numbers went wrong and it was not resumed."""
+        """Why the training ended, if its numbers went wrong and it was not resumed: one line."""
         reason = self.rows[-1].get("failed") if self.rows else None
-        return reason if isinstance(reason, str) else None
+        if not isinstance(reason, str):
+            return None
+        return "".join(c if c.isprintable() else "?" for c in reason[:LONGEST_REASON])
 
 
 def read_history(path: Path) -> History:

@@ -39,6 +39,11 @@ def launched() -> bool:
     return any(name in os.environ for name in SIGNS) and os.environ.get("PMI_SIZE") != "1"
 
 
+def ranks_started() -> int:
+    """How many processes the job has, as far as the launcher says; 1 if it does not."""
+    return max(int(os.environ.get(name, "1")) for name in _SIZES)
+
+
 def ranks_on_this_machine() -> int | None:
     """How many processes of the job share this machine; None if the launcher does not say."""
     for name in _LOCAL_SIZES:
@@ -60,7 +65,7 @@ def world() -> Any:
             "started by an MPI launcher, but mpi4py or the MPI library cannot be loaded;"
             f" pip install 'charlstm[mpi]', or set {SWITCH}=0 to train without"
         ) from None
-    started = max(int(os.environ.get(name, "1")) for name in _SIZES)
+    started = ranks_started()
     if MPI.COMM_WORLD.Get_size() < started:
         library = MPI.Get_library_version().partition(",")[0].strip()
         raise ConfigError(

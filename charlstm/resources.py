@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from charlstm.blas_threads import blas_environment
 from charlstm.config import Config
-from charlstm.launcher import launched, ranks_on_this_machine
+from charlstm.launcher import launched, ranks_on_this_machine, ranks_started
 
 # Below this many multiply-adds a step, exchanging gradients costs more than a second core gains.
 WORTH_SHARING = 100e6
@@ -40,7 +40,7 @@ def resources_for(config: Config) -> Resources:
         workers = neighbours = min(wanted, training.batch_size)
     if training.blas_threads != "auto":
         return Resources(workers, training.blas_threads)
-    lanes = training.batch_size // neighbours
+    lanes = training.batch_size // max(neighbours, ranks_started())
     large = lanes >= LANES_FOR_THREADS and config.model.hidden_size >= UNITS_FOR_THREADS
     return Resources(workers, max(1, cores // neighbours) if large else 1)
 

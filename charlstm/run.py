@@ -24,7 +24,7 @@ from charlstm.errors import (
     UserError,
 )
 from charlstm.evaluation import LaneEvaluation
-from charlstm.files import show, write_atomically
+from charlstm.files import LineWriter, show, write_atomically
 from charlstm.fingerprint import arithmetic_fingerprint
 from charlstm.launcher import launched, refuse_to_lead_twice
 from charlstm.material import Material, cache_beside, check_memory, describe, read_material_for
@@ -68,6 +68,7 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
     with folder.lock():
         found = starting_point(folder, config, material, options, say)
         if found is not None and is_finished(found.loaded, config, material.total_steps):
+            _take_back_later_reports(folder, found.loaded.progress)
             return Outcome("already finished", found.loaded.progress)
         say(describe(config, material))
         with ranks_for(config, material, folder, found and found.path) as comm:
@@ -82,6 +83,12 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
             )
             recorder = RunRecorder(folder, identity, display, progress, material.total_steps)
             return _train(config, material, trainer, progress, recorder)
+
+
+def _take_back_later_reports(folder: RunFolder, progress: Progress) -> None:
+    """Those of an attempt to go on that failed before anything was saved."""
+    with LineWriter(folder.metrics) as metrics:
+        metrics.truncate_to(progress.metrics_length)
 
 
 def prepare(

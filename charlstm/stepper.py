@@ -3,7 +3,7 @@
 `PlainStepper` is the training forward pass on sequences of one step. `FastStepper` computes the
 same with everything prepared: for a layer's input and state side by side in one row, both products
 are one; with a one-hot input ``x W_x + b`` is looked up in a table; and what leads to a sigmoid is
-halved beforehand (see ``gates.activate``), which changes no bit. Nothing is allocated per
+halved beforehand (see ``gates.activate``), which rounds nothing. Nothing is allocated per
 character. It is written for the cells of ``LSTM``; others go the plain way.
 """
 

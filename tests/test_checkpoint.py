@@ -312,6 +312,11 @@ def mutate(state: State, rng: random.Random) -> None:
             home[last] = copy.deepcopy(rng.choice(NASTY))
 
 
+def test_a_whole_number_may_stand_for_a_float(file: Path):
+    forge(file, progress("epoch", 3))
+    assert read_checkpoint(file).progress.epoch == 3
+
+
 def test_mutants_are_refused_or_can_be_used(made: Path):
     """Every part of the state changed at random, and sealed again. Whatever is accepted must
     serve: to compute losses, to write text, and to go on training from (or be refused there).

@@ -100,3 +100,20 @@ def test_numbers():
 def test_a_point_without_a_place_is_left_out(file: Path):
     file.write_text('{"step": 1, "seconds": null, "train_loss": 3.0}\n')
     assert read_history(file).curve("train_loss", "seconds") == Curve([], [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([], None),
+        (['{"step": 3, "failed": "loss became nan"}'], "loss became nan"),
+        (['{"step": 3, "failed": "loss became nan"}', '{"step": 4}'], None),
+        (['{"step": 3, "failed": true}'], None),
+        (['{"step": 3, "failed": "a\\u001b[31m\\nb"}'], "a?[31m?b"),
+        (['{"step": 3, "failed": "' + "x" * 1000 + '"}'], "x" * 300),
+    ],
+)
+def test_why_a_run_failed(tmp_path: Path, lines: list[str], reason: str | None):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(line + "\n" for line in lines))
+    assert read_history(path).failure == reason

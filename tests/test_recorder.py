@@ -119,6 +119,15 @@ def test_an_evaluation(tmp_path: Path, bits: float | None):
     assert (f", {above:.3f} above the best" in told) == (bits is not None)
 
 
+def test_a_lost_loss_is_told_in_few_digits(tmp_path: Path):
+    made = Setup(tmp_path)
+    made.progress.val_loss = 1e30
+    made.recorder.evaluated(made.trainer, made.progress, improved=False)
+    made.report(1e31)
+    assert "val 1e+30 nats, 1.44e+30 bits/char" in made.display.lines[0]
+    assert "loss 1e+31  val 1e+30  " in made.display.lines[1]
+
+
 def test_numbers_are_written_in_full_and_what_is_no_number_as_null(tmp_path: Path):
     made = Setup(tmp_path)
     made.report(1 / 3, grad_norm=math.inf, learning_rate=0.1 + 0.2)

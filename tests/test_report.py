@@ -109,6 +109,13 @@ def test_it_says_how_the_run_ended(run: Path):
     assert "lstm, 2 x 5" in text
 
 
+def test_it_says_why_a_run_failed(run: Path):
+    with (run / "metrics.jsonl").open("a") as metrics:
+        metrics.write('{"step": 61, "failed": "loss became <nan>"}\n')
+    text = " ".join(Elements(page(run)).text.split())
+    assert re.search(r"statefailedstep 60, epoch [\d.]+; loss became <nan>", text)
+
+
 def test_changed_settings_come_first(run: Path):
     settings = page(run).partition('id="settings"')[2].partition("</section>")[0]
     changed, rest = settings.split("<details>")

@@ -41,6 +41,8 @@ def machine(monkeypatch):
         (2, config_of(7, 50, 1024), (1, 1)),  # too few lanes to share
         (64, config_of(32, 50, 512), (8, 1)),
         (2, config_of(100, 50, 512, workers=1), (1, 2)),
+        (2, config_of(32, 50, 512, workers=1), (1, 2)),
+        (2, config_of(31, 50, 512, workers=1), (1, 1)),  # or too few lanes
         (2, config_of(100, 50, 256, workers=1), (1, 1)),  # products too small for threads
         (8, config_of(100, 50, 512, workers=3), (3, 2)),
         (2, config_of(100, 50, 512, workers=1, blas_threads=1), (1, 1)),
@@ -56,6 +58,13 @@ def test_workers_and_threads(machine, cores: int, config: Config, expected) -> N
 def test_under_mpi_a_rank_is_one_worker_and_shares_the_cores(machine, ranks, threads) -> None:
     machine(8, ranks=ranks)
     assert resources_for(config_of(256, 50, 512, workers=5)) == (1, threads)
+
+
+def test_ranks_on_other_machines_have_their_lanes_too(machine, monkeypatch) -> None:
+    machine(8, ranks=2)
+    monkeypatch.setattr(resources, "ranks_started", lambda: 8)
+    assert resources_for(config_of(64, 50, 512)) == (1, 1)
+    assert resources_for(config_of(256, 50, 512)) == (1, 4)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")

@@ -383,6 +383,35 @@ def test_errors_say_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert summaries_of([tmp_path / "run"])[0].state == "finished"
 
 
+def test_a_failed_attempt_to_go_on_is_taken_back(tmp_path: Path):
+    """A finished run is finished again once it is asked for no more than it has."""
+    config = tiny_config(tmp_path)
+    train(config, tmp_path / "run")
+    metrics = RunFolder(tmp_path / "run").metrics
+    before = metrics.read_bytes()
+    wild = {"training.steps": 90, "training.learning_rate": 1e38, "training.clip_norm": 0}
+    with pytest.raises(DivergedError):
+        train(tiny_config(tmp_path, **wild), tmp_path / "run", resume=True)
+    assert summaries_of([tmp_path / "run"])[0].state == "failed"
+    with RunFolder(tmp_path / "run").lock():
+        (running,) = summaries_of([tmp_path / "run"])
+        assert (running.state, running.problem) == ("running", None)
+    train(config, tmp_path / "run", resume=True)
+    assert summaries_of([tmp_path / "run"])[0].state == "finished"
+    assert metrics.read_bytes() == before
+
+
+def test_a_divergence_is_told_even_where_it_cannot_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*arguments: Any) -> None:
+        raise SystemRefusedError("cannot write: the disk is full")
+
+    monkeypatch.setattr(run.RunRecorder, "failed", refuse)
+    with pytest.raises(DivergedError, match="became"):
+        train(tiny_config(tmp_path, **{"training.learning_rate": 1e38}), tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("outcome", "text"),
     [

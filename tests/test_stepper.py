@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from charlstm import stepper
 from charlstm.model import CharLM, Shape
 from charlstm.nn.cells import CELLS
 from charlstm.nn.lstm import State
+from charlstm.nn.tiles import Tiling
 from charlstm.stepper import FastStepper, PlainStepper, stepper_for
 
 V, H, B, STEPS = 7, 6, 4, 9
@@ -36,9 +38,24 @@ def test_steps_equal_one_forward_pass(cell: str, embedding_size: int, layers: in
     model, states = model_and_states(cell, embedding_size, layers)
     ids = np.random.default_rng(1).integers(0, V, (STEPS, B))
     expected, _ = model.forward(ids, states, model.tape(STEPS, B))
-    stepper = stepper_for(model, states)
-    logits = np.stack([stepper.step(row).copy() for row in ids])
+    fastest = stepper_for(model, states)
+    logits = np.stack([fastest.step(row).copy() for row in ids])
     np.testing.assert_allclose(logits, expected.reshape(STEPS, B, V), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("embedding_size", [0, 5])
+def test_in_tiles_it_computes_the_same(
+    embedding_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def cut(M: int, K: int, N: int) -> Tiling:
+        asked.append((M, K, N))
+        return Tiling(2, 3)
+
+    monkeypatch.setattr(stepper, "tiling", cut)
+    test_steps_equal_one_forward_pass("lstm", embedding_size, 2)
+    assert asked == [(B, embedding_size + H, H), (B, 2 * H, H)]
 
 
 def test_the_fast_one_is_used_where_it_can_be() -> None:

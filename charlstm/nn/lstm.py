@@ -31,10 +31,12 @@ import numpy as np
 from charlstm.nn.gates import GATES, Squash, activate
 from charlstm.nn.parameter import Array, Parameter
 from charlstm.nn.projection import is_one_hot, project, project_backward
-from charlstm.nn.tiles import tiling
+from charlstm.nn.tiles import Tiling, tiling
 
 # Elements of one (steps, B, H) array of factors: nine of them fit a 1 MB second-level cache.
 FACTOR_BLOCK = 16 * 1024
+# Cutting W_h takes about as long as a product with it, and a product in tiles two thirds as long.
+ENOUGH_STEPS_TO_CUT = 8
 
 
 class State(NamedTuple):
@@ -76,7 +78,7 @@ class Tape:
         self.c = np.zeros((T + 1, B, H), dtype)
         self.s = np.empty((T, B, H), dtype)
         self.x: Array | None = None
-        self.tiling = tiling(B, H, H)
+        self.tiling = tiling(B, H, H) if T >= ENOUGH_STEPS_TO_CUT else Tiling(B, H)
         self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h; on the way back da W_h^T
         self.recurrent_tiles = self.tiling.result(self.recurrent)
         self.product = np.empty((B, H), dtype)

@@ -62,7 +62,8 @@ def sum_rows_by_id(rows: Array, ids: Array, out: Array) -> None:
     """``out[k, v] = sum of rows[k, n] where ids[n] == v``; rows: ``(K, N, H)``; out: ``(K, V, H)``.
 
     The rows of one id are brought together and summed while they are in the cache: 3 to 17 times
-    faster than ``np.add.reduceat`` on rows in order, from H 256 to 1024, and not slower below.
+    faster than ``np.add.reduceat`` on sorted rows from H 256 to 1024, and up to 1.5 times slower
+    where H is below 64 or there are thousands of ids.
     """
     order = np.argsort(ids, kind="stable")
     present, starts = np.unique(ids[order], return_index=True)

@@ -37,7 +37,7 @@ class Tiling(NamedTuple):
     columns: int
 
     def left(self, a: Array) -> Array:
-        """A view of ``a``: ``(..., M, K)``, contiguous, to ``(..., 1, M / rows, rows, K)``."""
+        """A view of ``a``: ``(..., M, K)`` to ``(..., 1, M / rows, rows, K)``."""
         *outer, M, K = a.shape
         return a.reshape(*outer, 1, M // self.rows, self.rows, K)
 
@@ -82,6 +82,8 @@ def multiply(a: Array, w: Array, out: Array) -> Array:
     """``a @ w`` for one product alone: ``(..., M, K) @ (..., K, N)``."""
     (M, K), N = a.shape[-2:], w.shape[-1]
     tiles = tiling(M, K, N)
+    if tiles == (M, N):
+        return np.matmul(a, w, out=out)
     np.matmul(tiles.left(a), tiles.right(w), out=tiles.result(out))
     return out
 
@@ -89,9 +91,9 @@ def multiply(a: Array, w: Array, out: Array) -> Array:
 @cache
 def small_products_are_not_packed() -> bool:
     """Whether BLAS is an OpenBLAS that has such kernels for this processor, and uses one thread."""
-    settings = np.show_config(mode="dicts")
-    blas = settings["Build Dependencies"]["blas"]["name"]
-    instructions = settings["SIMD Extensions"]["found"]
+    settings = np.show_config(mode="dicts")  # what is empty is missing
+    blas = settings.get("Build Dependencies", {}).get("blas", {}).get("name", "")
+    instructions = settings.get("SIMD Extensions", {}).get("found", [])
     avx512 = bool({"X86_V4", "AVX512_SKX"} & set(instructions))  # NumPy 2.4's name, and the older
     forced = os.environ.get("OPENBLAS_CORETYPE", "SkylakeX")
     return (

@@ -47,9 +47,10 @@ def page(path: Path) -> str:
     checkpoint, problem = newest_of(folder)
     if checkpoint is None:
         raise FileError(f"{show(path)}: nothing to report, {problem}")
+    running = folder.is_in_use()
     history = read_history(folder.metrics)
     samples = read_samples(folder.samples)
-    state = state_of(folder, checkpoint, history.failure)
+    state = state_of(running, checkpoint, history.failure)
     parts = {
         "style": _file("page.css"),
         "name": escape(names_of([path])[0]),
@@ -89,7 +90,8 @@ def _figures(
 ) -> Iterator[tuple[str, str, str]]:
     """Label, value, and what there is to add."""
     progress, model = checkpoint.progress, checkpoint.config.model
-    yield "state", state, f"step {progress.step:,}, epoch {progress.epoch:.4g}"
+    reason = f"; {history.failure}" if state == "failed" else ""
+    yield "state", state, f"step {progress.step:,}, epoch {progress.epoch:.4g}{reason}"
     if progress.best_val_loss is not None:
         loss = progress.best_val_loss
         where = f"bits per character, validation; {loss:.4f} nats, step {progress.best_step:,}"

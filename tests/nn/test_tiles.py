@@ -84,6 +84,8 @@ def test_tiles_divide_the_result_and_stay_below_the_limit(rng) -> None:
         {"blas": "accelerate"},
         {"found": ["X86_V3"]},
         {"forced": "Haswell"},
+        {"settings": {}},
+        {"settings": {"Build Dependencies": {"blas": {"name": "openblas"}}}},
     ],
 )
 def test_where_small_products_are_packed_too_nothing_is_cut(monkeypatch, hindrance: dict) -> None:
@@ -91,10 +93,13 @@ def test_where_small_products_are_packed_too_nothing_is_cut(monkeypatch, hindran
 
     def answer(**different) -> bool:
         here = machine | different
-        settings = {
-            "Build Dependencies": {"blas": {"name": here["blas"]}},
-            "SIMD Extensions": {"found": here["found"]},
-        }
+        settings = here.get(
+            "settings",
+            {
+                "Build Dependencies": {"blas": {"name": here["blas"]}},
+                "SIMD Extensions": {"found": here["found"]},
+            },
+        )
         monkeypatch.setattr(np, "show_config", lambda mode: settings)
         for name, key in (("OPENBLAS_NUM_THREADS", "threads"), ("OPENBLAS_CORETYPE", "forced")):
             if here[key] is None:
@@ -104,6 +109,7 @@ def test_where_small_products_are_packed_too_nothing_is_cut(monkeypatch, hindran
         return tiles.small_products_are_not_packed.__wrapped__()
 
     assert answer()
+    assert answer(forced="skylakex", found=["X86_V4"])
     assert not answer(**hindrance)
 
 
@@ -125,6 +131,8 @@ def test_one_product_in_tiles(rng, monkeypatch) -> None:
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_layer_computes_the_same_in_tiles(rng, monkeypatch, cell: str, cut: Tiling) -> None:
     T, B, D, H = 7, 3, 4, 5
+    assert T < lstm.ENOUGH_STEPS_TO_CUT
+    monkeypatch.setattr(lstm, "ENOUGH_STEPS_TO_CUT", T)
     layer = random_layer(cell, D, H)
     x, state, dstate = (
         rng.standard_normal((T, B, D)),
@@ -145,3 +153,10 @@ def test_a_layer_computes_the_same_in_tiles(rng, monkeypatch, cell: str, cut: Ti
     assert tiled.gradients.keys() == whole.gradients.keys()
     for name, gradient in whole.gradients.items():
         np.testing.assert_allclose(tiled.gradients[name], gradient, **close, err_msg=name)
+
+
+def test_few_steps_are_not_worth_cutting_the_weights_for(monkeypatch) -> None:
+    monkeypatch.setattr(lstm, "tiling", lambda *sizes: Tiling(1, 1))
+    layer = random_layer("lstm", 4, 5)
+    assert layer.tape(lstm.ENOUGH_STEPS_TO_CUT, 3).tiling == (1, 1)
+    assert layer.tape(lstm.ENOUGH_STEPS_TO_CUT - 1, 3).tiling == (3, 5)
