@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help install demo test check bench torture clean
 
 help:
-	@echo "make demo      train configs/quickstart.yaml (2 minutes) and print a sample"
+	@echo "make demo      train configs/quickstart.yaml (about a minute) and print a sample"
 	@echo "make install   make the environment $(VENV) with charlstm and the tools in it"
 	@echo "make test      run the tests"
 	@echo "make check     the tests, and lint, format and types: what a change must pass"
