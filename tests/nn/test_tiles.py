@@ -101,6 +101,7 @@ def test_where_small_products_are_packed_too_nothing_is_cut(monkeypatch, hindran
             },
         )
         monkeypatch.setattr(np, "show_config", lambda mode: settings)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         for name, key in (("OPENBLAS_NUM_THREADS", "threads"), ("OPENBLAS_CORETYPE", "forced")):
             if here[key] is None:
                 monkeypatch.delenv(name, raising=False)
@@ -111,6 +112,18 @@ def test_where_small_products_are_packed_too_nothing_is_cut(monkeypatch, hindran
     assert answer()
     assert answer(forced="skylakex", found=["X86_V4"])
     assert not answer(**hindrance)
+
+
+@pytest.mark.parametrize(
+    ("openblas", "openmp", "one"),
+    [("1", "4", True), ("2", "1", False), ("", "1", True), ("", "", False)],
+)
+def test_openblas_has_the_first_word_and_openmp_the_second(
+    monkeypatch, openblas: str, openmp: str, one: bool
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", openblas)
+    monkeypatch.setenv("OMP_NUM_THREADS", openmp)
+    assert tiles.products_use_one_thread() is one
 
 
 def test_the_question_is_answered_for_this_machine() -> None:
