@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from charlstm.blas_threads import blas_environment
-from charlstm.config import Config, config_from_dict
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict
 from charlstm.resources import resources_for
 
 V = 65

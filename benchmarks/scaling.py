@@ -216,7 +216,7 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
 
     from charlstm import run
     from charlstm.comm import Alone
-    from charlstm.config import config_from_dict
+    from charlstm.config_reading import config_from_dict
     from charlstm.material import read_material
     from charlstm.trainer import Wishes
 

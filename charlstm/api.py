@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from charlstm.building import encoding_options
 from charlstm.checkpoint import LoadedModel, Progress, load_model
-from charlstm.config import Config, config_from_dict, config_to_dict, load_config
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict, load_config
+from charlstm.config_writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
 from charlstm.evaluation import exact_losses
 from charlstm.interchange.exporting import export

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from charlstm import __version__
 from charlstm.building import model_of, shape_of
-from charlstm.config import Config, config_from_dict, config_to_dict
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict
+from charlstm.config_writing import config_to_dict
 from charlstm.errors import ConfigError, FileError, shorten
 from charlstm.files import show
 from charlstm.model import CharLM, parameter_shapes

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from charlstm.checkpoint import Checkpoint, read_checkpoint
-from charlstm.config import Config, load_config, setting_paths
+from charlstm.config import Config
+from charlstm.config_reading import load_config
+from charlstm.config_schema import setting_paths
 from charlstm.display import bits
 from charlstm.errors import ConfigError, FileError, shorten
 from charlstm.files import show

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlstm.checkpoint import Checkpoint, read_checkpoint, read_current
-from charlstm.config import Config, config_from_dict, config_to_dict, differences
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict
+from charlstm.config_schema import differences
+from charlstm.config_writing import config_to_dict
 from charlstm.errors import FileError
 from charlstm.gate_names import by_gate
 from charlstm.runfolder import RunFolder, resolve_checkpoint

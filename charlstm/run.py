@@ -16,7 +16,8 @@ from charlstm.checkpoint import (
     load_parameters,
 )
 from charlstm.comm import Alone, Comm
-from charlstm.config import Config, config_to_dict, dump_config
+from charlstm.config import Config
+from charlstm.config_writing import config_to_dict, dump_config
 from charlstm.display import Say, bits, display_for
 from charlstm.errors import (
     DivergedError,

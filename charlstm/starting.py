@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlstm.checkpoint import Checkpoint, LoadedModel, load_model, read_checkpoint
-from charlstm.config import Config, differences, may_change
+from charlstm.config import Config
+from charlstm.config_schema import differences, may_change
 from charlstm.display import Say
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.files import show

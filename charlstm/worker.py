@@ -9,7 +9,7 @@ from typing import Any
 from charlstm import run
 from charlstm.checkpoint import read_checkpoint
 from charlstm.comm import Comm
-from charlstm.config import config_from_dict
+from charlstm.config_reading import config_from_dict
 from charlstm.display import say_nothing
 from charlstm.errors import DivergedError, UserError
 from charlstm.material import cache_beside, read_material_for

@@ -14,7 +14,7 @@ import pytest
 import charlstm
 from charlstm import api, run
 from charlstm.checkpoint import load_model
-from charlstm.config import load_config
+from charlstm.config_reading import load_config
 from charlstm.corpus import encode_corpus
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.evaluation import exact_losses

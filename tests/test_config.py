@@ -14,18 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from charlstm.config import (
-    Config,
-    DataConfig,
-    config_from_dict,
-    config_to_dict,
-    default_config_text,
-    differences,
-    dump_config,
-    load_config,
-    may_change,
-    setting_paths,
-)
+from charlstm.config import Config, DataConfig
+from charlstm.config_reading import config_from_dict, load_config
+from charlstm.config_schema import differences, may_change, setting_paths
+from charlstm.config_writing import config_to_dict, default_config_text, dump_config
 from charlstm.errors import ConfigError
 
 SETTINGS = {setting.path: setting for setting in setting_paths()}
@@ -572,5 +564,5 @@ def test_fuzzed_overrides_give_a_config_or_one_line(load_text):
 
 
 def test_importing_does_not_load_numpy():
-    code = "import sys, charlstm.config; sys.exit('numpy' in sys.modules)"
+    code = "import sys, charlstm.config_reading; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -20,7 +20,8 @@ import click
 import pytest
 
 from charlstm.cli.main import COMMANDS, commands, main
-from charlstm.config import config_from_dict, setting_paths
+from charlstm.config_reading import config_from_dict
+from charlstm.config_schema import setting_paths
 from charlstm.strict_yaml import load
 
 ROOT = Path(__file__).parents[1]

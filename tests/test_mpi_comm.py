@@ -16,7 +16,7 @@ from processes import descendants_of, is_alive, wait_until
 from tiny import TEXT, all_that_counts, differing, metrics, newest, tiny_config, train
 
 from charlstm import launcher
-from charlstm.config import dump_config
+from charlstm.config_writing import dump_config
 from charlstm.errors import ConfigError
 from charlstm.runfolder import RunFolder
 
@@ -204,7 +204,7 @@ def test_a_rank_that_fails_ends_all_and_says_so(tmp_path: Path) -> None:
 @needs_mpi
 def test_a_program_that_trains_by_itself_is_refused_and_does_not_hang(tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from charlstm import run; from charlstm.config import *;"
+        "from pathlib import Path; from charlstm import run; from charlstm.config_reading import *;"
         "from charlstm.starting import Options\n"
         f"config = load_config(Path({str(config_file(tmp_path))!r}))\n"
         f"run.run_training(config, Path({str(tmp_path / 'run')!r}), Options(), print)"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from charlstm.config import setting_paths
+from charlstm.config_schema import setting_paths
 from charlstm.curves import Line, Panel, panels_of
 from charlstm.errors import FileError
 from charlstm.history import Curve, History

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from charlstm import resources
-from charlstm.config import Config, config_from_dict
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict
 from charlstm.resources import resources_for
 
 

@@ -25,7 +25,7 @@ from tiny import (
 from charlstm import run
 from charlstm.checkpoint import Progress, load_model
 from charlstm.comparison import summaries_of
-from charlstm.config import load_config
+from charlstm.config_reading import load_config
 from charlstm.errors import (
     ConfigError,
     DivergedError,

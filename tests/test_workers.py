@@ -17,7 +17,7 @@ from processes import children_of, is_alive, wait_until
 from tiny import TEXT, all_that_counts, differing, metrics, newest, tiny_config, train
 
 from charlstm import run
-from charlstm.config import dump_config
+from charlstm.config_writing import dump_config
 from charlstm.errors import SystemRefusedError
 from charlstm.runfolder import RunFolder
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from charlstm import run
 from charlstm.checkpoint import Checkpoint, checkpoint_chunks, read_checkpoint
-from charlstm.config import Config, config_from_dict
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict
 from charlstm.runfolder import RunFolder
 from charlstm.sealed import read_sealed, seal
 from charlstm.starting import Options

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from charlstm.cli.settings import complete_setting
-from charlstm.config import default_config_text, dump_config, load_config
+from charlstm.config_reading import load_config
+from charlstm.config_writing import default_config_text, dump_config
 from charlstm.errors import ConfigError
 
 

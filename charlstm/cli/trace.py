@@ -113,7 +113,7 @@ def start_of_config(
     path: Path, text: str, overrides: tuple[str, ...]
 ) -> "tuple[CharLM, Vocabulary]":
     from charlstm.building import model_of
-    from charlstm.config import load_config
+    from charlstm.config_reading import load_config
     from charlstm.errors import ConfigError
     from charlstm.vocabulary import Vocabulary
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.settings import complete_setting
-from charlstm.config import Config, dump_config, load_config
+from charlstm.config import Config
+from charlstm.config_reading import load_config
+from charlstm.config_writing import dump_config
 from charlstm.launcher import hear, is_helper
 from charlstm.resources import resources_for
 from charlstm.signals import save_requests_may_come_early

@@ -10,7 +10,9 @@ import numpy as np
 
 from charlstm import __version__
 from charlstm.checkpoint import LoadedModel
-from charlstm.config import Config, config_from_dict, config_to_dict
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict
+from charlstm.config_writing import config_to_dict
 from charlstm.errors import FileError, shorten
 from charlstm.files import read_exactly, reading, show
 from charlstm.nn.parameter import Array

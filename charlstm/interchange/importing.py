@@ -12,7 +12,8 @@ from charlstm.checkpoint import (
     current_versions,
     expected_arrays,
 )
-from charlstm.config import Config, config_from_dict
+from charlstm.config import Config
+from charlstm.config_reading import config_from_dict
 from charlstm.errors import ConfigError, FileError
 from charlstm.files import show
 from charlstm.interchange.description import Ordered, described_config, described_vocabulary

@@ -19,7 +19,7 @@ from charlstm.comparison import (
     speed_of,
     state_of,
 )
-from charlstm.config import setting_paths
+from charlstm.config_schema import setting_paths
 from charlstm.curves import panels_of
 from charlstm.display import bits, duration
 from charlstm.errors import FileError
