@@ -44,6 +44,7 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/phases.py
 
 torture: $(INSTALLED)
 	$(BIN)/python -m pytest --torture -o faulthandler_timeout=3600
