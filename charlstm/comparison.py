@@ -155,7 +155,7 @@ def _summary(name: str, path: Path) -> RunSummary:
         steps=_steps(state, history, checkpoint),
         best_bits_per_char=_best(history, checkpoint),
         chars_per_second=speed_of(history),
-        problem=problem or (history.failure if state == "failed" else None),
+        problem=(history.failure if state == "failed" else None) or problem,
         text=None if checkpoint is None else checkpoint.corpus["sha256"],
     )
 

@@ -411,6 +411,13 @@ def test_a_divergence_is_told_even_where_it_cannot_be_noted(
     with pytest.raises(DivergedError, match="became"):
         train(tiny_config(tmp_path, **{"training.learning_rate": 1e38}), tmp_path / "run")
 
+    monkeypatch.undo()
+    with pytest.raises(DivergedError):
+        train(tiny_config(tmp_path, **{"training.learning_rate": 1e38}), tmp_path / "new")
+    (found,) = summaries_of([tmp_path / "new"])  # it has no checkpoint either, and that is why
+    assert found.problem is not None
+    assert "became" in found.problem
+
 
 @pytest.mark.parametrize(
     ("outcome", "text"),
