@@ -4,14 +4,13 @@ import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from charlstm.checkpoint import Checkpoint, read_checkpoint
 from charlstm.config import Config
 from charlstm.config_reading import load_config
-from charlstm.config_schema import setting_paths
+from charlstm.config_schema import setting_paths, value_of
 from charlstm.display import bits
 from charlstm.errors import ConfigError, FileError, shorten
 from charlstm.files import show
@@ -54,7 +53,7 @@ class RunSummary:
         return self.config.model.layers, self.config.model.hidden_size
 
     def setting(self, path: str) -> Any:
-        return None if self.config is None else attrgetter(path)(self.config)
+        return None if self.config is None else value_of(self.config, path)
 
 
 class Newest(NamedTuple):
@@ -129,23 +128,23 @@ def newest_of(folder: RunFolder) -> Newest:
             return Newest(found.loaded, None) if found else Newest(None, "no checkpoint was saved")
 
 
-def state_of(running: bool, checkpoint: Checkpoint | None, failure: str | None) -> State:
-    """``stopped`` can go on; ``failed`` has no checkpoint from which it could, or its numbers
-    went wrong (``failure``) after the last one.
+def state_of(folder: RunFolder, checkpoint: Checkpoint | None) -> tuple[State, History]:
+    """The state of a run, and its reports. ``stopped`` can go on; ``failed`` has no checkpoint from
+    which it could, or its numbers went wrong after the last one.
     """
+    running = folder.is_in_use()  # asked first: what is read next may be the end of the run
+    history = read_history(folder.metrics)
     if running:
-        return "running"
-    if checkpoint is None or failure is not None:
-        return "failed"
-    return "finished" if checkpoint.progress.finished else "stopped"
+        return "running", history
+    if checkpoint is None or history.failure is not None:
+        return "failed", history
+    return "finished" if checkpoint.progress.finished else "stopped", history
 
 
 def _summary(name: str, path: Path) -> RunSummary:
     folder = require_run(path)
     checkpoint, problem = newest_of(folder)
-    running = folder.is_in_use()  # asked first: what is read next may be the end of the run
-    history = read_history(folder.metrics)
-    state = state_of(running, checkpoint, history.failure)
+    state, history = state_of(folder, checkpoint)
     return RunSummary(
         name=name,
         path=path,

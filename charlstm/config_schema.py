@@ -5,6 +5,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 from charlstm.config import Config
@@ -110,7 +111,4 @@ def differences(a: Config, b: Config) -> list[tuple[str, Any, Any]]:
 
 
 def value_of(config: Config, path: str) -> Any:
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
+    return attrgetter(path)(config)

@@ -5,7 +5,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib import resources
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ from charlstm.comparison import (
     speed_of,
     state_of,
 )
-from charlstm.config_schema import setting_paths
+from charlstm.config_schema import setting_paths, value_of
 from charlstm.curves import panels_of
 from charlstm.display import bits, duration
 from charlstm.errors import FileError
 from charlstm.files import show
-from charlstm.history import History, read_history
+from charlstm.history import History
 from charlstm.inspection import defaults_beside
 from charlstm.report.drawing import figure
 from charlstm.report.samples import Sample, read_samples, spread
@@ -47,10 +46,8 @@ def page(path: Path) -> str:
     checkpoint, problem = newest_of(folder)
     if checkpoint is None:
         raise FileError(f"{show(path)}: nothing to report, {problem}")
-    running = folder.is_in_use()
-    history = read_history(folder.metrics)
+    state, history = state_of(folder, checkpoint)
     samples = read_samples(folder.samples)
-    state = state_of(running, checkpoint, history.failure)
     parts = {
         "style": _file("page.css"),
         "name": escape(names_of([path])[0]),
@@ -143,7 +140,7 @@ def _settings(checkpoint: Checkpoint) -> Iterator[str]:
     defaults = defaults_beside(config)
     chosen, others = [], []
     for schema in setting_paths():
-        value, default = (_written(attrgetter(schema.path)(c)) for c in (config, defaults))
+        value, default = (_written(value_of(c, schema.path)) for c in (config, defaults))
         if schema.required:
             chosen.append((schema.path, value))
         elif value != default:
