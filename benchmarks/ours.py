@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from charlstm.blas_threads import blas_environment
-from charlstm.config import Config
-from charlstm.config_reading import config_from_dict
-from charlstm.resources import resources_for
+from charlstm.config.reading import config_from_dict
+from charlstm.config.settings import Config
+from charlstm.nn.blas_threads import blas_environment
+from charlstm.training.resources import resources_for
 
 V = 65
 
@@ -47,11 +47,11 @@ def training(B: int, T: int, H: int, L: int, characters: int = 0) -> Iterator[Ca
 
         import numpy as np
 
-        from charlstm import run
-        from charlstm.display import say_nothing
-        from charlstm.material import cache_beside, read_material_for
-        from charlstm.runfolder import RunFolder
-        from charlstm.trainer import Wishes
+        from charlstm.saved.run_folder import RunFolder
+        from charlstm.training import run
+        from charlstm.training.console import say_nothing
+        from charlstm.training.dataset import cache_beside, read_material_for
+        from charlstm.training.trainer import Wishes
 
         ids = np.random.default_rng(1).integers(0, V, characters or 100 * B * T + B, np.uint8)
         (Path(folder) / "text.txt").write_bytes((40 + ids).tobytes())
@@ -66,8 +66,8 @@ def sampling(count: int) -> Callable[[int], None]:
 
     import numpy as np
 
-    from charlstm.model import CharLM, Shape
-    from charlstm.sampling import Choice, generate
+    from charlstm.nn.model import CharLM, Shape
+    from charlstm.nn.sampling import Choice, generate
 
     model = CharLM(Shape(V, layers=2, hidden_size=128))
     start = np.zeros(1, np.uint8)

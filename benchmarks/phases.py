@@ -17,13 +17,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from shapes import SHAPES, Shape
 
-import charlstm.model as model_module
 import charlstm.nn.lstm as lstm_module
-from charlstm.model import CharLM
-from charlstm.model import Shape as ModelShape
+import charlstm.nn.model as model_module
 from charlstm.nn.linear import Linear
 from charlstm.nn.lstm import LSTM, Factors
-from charlstm.optim import clip_by_norm, make_optimizer
+from charlstm.nn.model import CharLM
+from charlstm.nn.model import Shape as ModelShape
+from charlstm.nn.optim import clip_by_norm, make_optimizer
 
 PHASES: list[tuple[Any, str, str]] = [
     (lstm_module, "project", "gather, W_x x"),

@@ -214,11 +214,11 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
     """Times of a step with a few, more and all lanes, on one core, and the line through them."""
     import numpy as np
 
-    from charlstm import run
-    from charlstm.comm import Alone
-    from charlstm.config_reading import config_from_dict
-    from charlstm.material import read_material
-    from charlstm.trainer import Wishes
+    from charlstm.config.reading import config_from_dict
+    from charlstm.system.comm import Alone
+    from charlstm.training import run
+    from charlstm.training.dataset import read_material
+    from charlstm.training.trainer import Wishes
 
     times, spreads = {}, []
     for lanes in (batch // 16, batch // 4, batch):

@@ -13,18 +13,18 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.building import encoding_options
-from charlstm.checkpoint import LoadedModel, Progress, load_model
-from charlstm.config import Config
-from charlstm.config_reading import config_from_dict, load_config
-from charlstm.config_writing import config_to_dict
+from charlstm.config.reading import config_from_dict, load_config
+from charlstm.config.settings import Config
+from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
-from charlstm.evaluation import exact_losses
-from charlstm.interchange.exporting import export
-from charlstm.sampling import Choice, Draws, default_start, generate, until
-from charlstm.scoring import Part, Score
-from charlstm.strings import encode_string
-from charlstm.vocabulary import Ids, Vocabulary
+from charlstm.from_config import encoding_options
+from charlstm.look.score import Part, Score
+from charlstm.nn.sampling import Choice, Draws, default_start, generate, until
+from charlstm.saved.checkpoint import LoadedModel, Progress, load_model
+from charlstm.saved.interchange.exporting import export
+from charlstm.text.encoding import encode_string
+from charlstm.text.vocabulary import Ids, Vocabulary
+from charlstm.training.evaluation import exact_losses
 
 __all__ = ["Model", "Part", "Score", "Training", "load", "train"]
 
@@ -284,9 +284,9 @@ def train(
     Raises what the command line ends with: `ConfigError`, `FileError`, `DivergedError`,
     `SystemRefusedError`, `RunFolderTakenError`.
     """
-    from charlstm import run  # noqa: PLC0415 - takes longer than to load a model and use it
-    from charlstm.display import say, say_nothing  # noqa: PLC0415
-    from charlstm.starting import Options  # noqa: PLC0415
+    from charlstm.training import run  # noqa: PLC0415 - takes longer than to load a model and use it
+    from charlstm.training.console import say, say_nothing  # noqa: PLC0415
+    from charlstm.training.resuming import Options  # noqa: PLC0415
 
     if resume and overwrite:
         raise ConfigError("resume and overwrite exclude each other")

@@ -10,20 +10,21 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from places import DOCS
 
 import charlstm
-from charlstm import api, run
-from charlstm.checkpoint import load_model
-from charlstm.config_reading import load_config
-from charlstm.corpus import encode_corpus
+from charlstm import api
+from charlstm.config.reading import load_config
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
-from charlstm.evaluation import exact_losses
-from charlstm.sampling import Choice, generate
-from charlstm.scoring import by_character, by_line
-from charlstm.strings import decode_stream, encode_string
-from charlstm.vocabulary import UnknownCharacterError, Vocabulary
+from charlstm.look.score import by_character, by_line
+from charlstm.nn.sampling import Choice, generate
+from charlstm.saved.checkpoint import load_model
+from charlstm.text.corpus import encode_corpus
+from charlstm.text.encoding import decode_stream, encode_string
+from charlstm.text.vocabulary import UnknownCharacterError, Vocabulary
+from charlstm.training import run
+from charlstm.training.evaluation import exact_losses
 
-DOCS = Path(__file__).parents[1] / "docs"
 SETTINGS = {
     "model": {"layers": 1, "hidden_size": 12},
     "training": {

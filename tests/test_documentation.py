@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 import click
 import pytest
+from places import ROOT
 
 from charlstm.cli.main import COMMANDS, commands, main
-from charlstm.config_reading import config_from_dict
-from charlstm.config_schema import setting_paths
-from charlstm.strict_yaml import load
+from charlstm.config.reading import config_from_dict
+from charlstm.config.schema import setting_paths
+from charlstm.config.strict_yaml import load
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHER_PAGES = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")]
 
@@ -241,7 +241,7 @@ def cannot_run_here(arguments: list[str]) -> str | None:
         if any(word.endswith(ending) for word in arguments) and find_spec(package) is None:
             return f"needs {package}"
     if "--tensorboard" in arguments:
-        return "the program after it; tests/test_tensorboard.py runs it"
+        return "the program after it; tests/look/curves/test_tensorboard.py runs it"
     return None
 
 
@@ -335,7 +335,7 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_mpirun(words: list[str]) -> None:
-    """tests/test_mpi_comm.py runs it."""
+    """tests/system/test_mpi_comm.py runs it."""
     parse(words[words.index("charlstm") + 1 :])
 
 

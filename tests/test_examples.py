@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import tiny
+from places import ROOT
 from processes import wait_until
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 SWEEP = EXAMPLES / "sweep.sh"
 ARRAY = EXAMPLES / "slurm-array.sh"

@@ -1,11 +1,11 @@
 import re
 import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "simple_lstm.py"
+SCRIPT = ROOT / "examples" / "simple_lstm.py"
 
 
 def test_it_prints_a_loss_that_converges(capsys) -> None:

@@ -27,9 +27,9 @@ def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: b
 
     Exit code 1 when an error is above 1e-6: then charlstm has a bug.
     """
-    from charlstm.building import shape_of
-    from charlstm.config_reading import load_config
-    from charlstm.gradcheck import LIMIT, Sizes, check_model
+    from charlstm.config.reading import load_config
+    from charlstm.from_config import shape_of
+    from charlstm.look.gradients.gradcheck import LIMIT, Sizes, check_model
 
     config = load_config(path, overrides)
     sizes = Sizes()

@@ -12,7 +12,7 @@ import click
 from charlstm.cli.runs import RUNS, echo, warn
 
 if TYPE_CHECKING:
-    from charlstm.comparison import RunSummary
+    from charlstm.look.curves.comparison import RunSummary
 
 Settings = dict[str, list[Any]]
 HEADINGS = {
@@ -60,7 +60,7 @@ def command(
         raise click.UsageError("--json and --csv exclude each other.")
     if reverse and sort is None:
         raise click.UsageError("--reverse goes with --sort.")
-    from charlstm.comparison import differing_settings, ordered, summaries_of
+    from charlstm.look.curves.comparison import differing_settings, ordered, summaries_of
 
     runs = summaries_of(paths)
     if sort is not None:
@@ -102,7 +102,7 @@ def as_table_of_commas(runs: Sequence["RunSummary"], settings: Settings) -> str:
 
 
 def figures(run: "RunSummary") -> dict[str, Any]:
-    from charlstm.files import show
+    from charlstm.system.files import show
 
     layers, hidden_size = run.size or (None, None)
     return {

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from charlstm.cli.settings import complete_setting
-from charlstm.config_reading import load_config
-from charlstm.config_writing import default_config_text, dump_config
+from charlstm.config.reading import load_config
+from charlstm.config.writing import default_config_text, dump_config
 from charlstm.errors import ConfigError
 
 
@@ -37,7 +37,7 @@ def command(path: Path | None, overrides: tuple[str, ...], *, output: Path | Non
     if output is None:
         click.echo(text, nl=False)
         return
-    from charlstm.files import write_atomically
+    from charlstm.system.files import write_atomically
 
     if output.exists():
         raise ConfigError(f"{output} exists and is not replaced; name another file, or remove it")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from charlstm.checkpoint import LoadedModel
-    from charlstm.scoring import Losses, Part
-    from charlstm.vocabulary import Ids
+    from charlstm.look.score import Losses, Part
+    from charlstm.saved.checkpoint import LoadedModel
+    from charlstm.text.vocabulary import Ids
 
 
 @click.command("eval")
@@ -59,7 +59,7 @@ def command(
         raise click.UsageError("--tsv goes with --by, and not with --json.")
     if (name is None) == (part is None):
         raise click.UsageError("Give either TEXT or --part.")
-    from charlstm.checkpoint import load_model
+    from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
     text = read_text(name, loaded) if name is not None else read_part(part or "", loaded)
@@ -91,7 +91,7 @@ class Text:
     sums: list[float] = field(default_factory=list)
 
     def losses(self, loaded: "LoadedModel") -> "Losses":
-        from charlstm.evaluation import exact_losses
+        from charlstm.training.evaluation import exact_losses
 
         for piece in exact_losses(loaded.model, self.ids):
             self.sums.append(float(piece.sum()))
@@ -105,10 +105,10 @@ class Text:
 def read_text(name: Path, loaded: "LoadedModel") -> Text:
     import numpy as np
 
-    from charlstm.building import encoding_options
-    from charlstm.corpus import encode_corpus
     from charlstm.errors import FileError
-    from charlstm.strings import decode_stream, encode_string
+    from charlstm.from_config import encoding_options
+    from charlstm.text.corpus import encode_corpus
+    from charlstm.text.encoding import decode_stream, encode_string
 
     vocabulary, options = loaded.vocabulary, encoding_options(loaded.config)
     if str(name) == "-":
@@ -129,9 +129,9 @@ def read_part(part: str, loaded: "LoadedModel") -> Text:
     """A part of the model's own text, which must be the one it was trained on."""
     import numpy as np
 
-    from charlstm.building import corpus_of
-    from charlstm.corpus import split
     from charlstm.errors import FileError
+    from charlstm.from_config import corpus_of
+    from charlstm.text.corpus import split
 
     corpus = corpus_of(loaded.config, loaded.vocabulary)
     names = ", ".join(str(path) for path in corpus.files)
@@ -148,7 +148,7 @@ def read_part(part: str, loaded: "LoadedModel") -> Text:
 
 
 def figures_of(text: Text, loaded: "LoadedModel") -> dict[str, Any]:
-    from charlstm.display import bits, perplexity
+    from charlstm.training.console import bits, perplexity
 
     return {
         "checkpoint": str(loaded.path),
@@ -163,7 +163,7 @@ def figures_of(text: Text, loaded: "LoadedModel") -> dict[str, Any]:
 
 
 def rows_of(text: Text, loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
-    from charlstm.scoring import by_character, by_line
+    from charlstm.look.score import by_character, by_line
 
     parts = by_line if by == "line" else by_character
     for part in parts(text.ids, loaded.vocabulary, text.losses(loaded)):

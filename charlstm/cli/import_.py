@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from charlstm.interchange.description import Ordered
+    from charlstm.saved.interchange.description import Ordered
 
 
 @click.command("import")
@@ -50,9 +50,9 @@ def command(
     """
     if sum((vocabulary is not None, text is not None, of_bytes)) > 1:
         raise click.UsageError("--vocabulary, --vocabulary-from and --bytes exclude each other.")
-    from charlstm.checkpoint import checkpoint_chunks
-    from charlstm.files import write_atomically
-    from charlstm.interchange.importing import import_checkpoint
+    from charlstm.saved.checkpoint import checkpoint_chunks
+    from charlstm.saved.interchange.importing import import_checkpoint
+    from charlstm.system.files import write_atomically
 
     checkpoint = import_checkpoint(path, given_vocabulary(vocabulary, text, of_bytes))
     write_atomically(out, checkpoint_chunks(checkpoint))
@@ -66,9 +66,9 @@ def command(
 
 
 def given_vocabulary(json_file: Path | None, text: Path | None, of_bytes: bool) -> "Ordered | None":
-    from charlstm.corpus import read_corpus
-    from charlstm.interchange.description import in_order, read_vocabulary
-    from charlstm.vocabulary import Vocabulary
+    from charlstm.saved.interchange.description import in_order, read_vocabulary
+    from charlstm.text.corpus import read_corpus
+    from charlstm.text.vocabulary import Vocabulary
 
     if json_file is not None:
         return read_vocabulary(json_file)

@@ -11,7 +11,7 @@ import click
 from charlstm.errors import FileError
 
 if TYPE_CHECKING:
-    from charlstm.inspection import Inspection
+    from charlstm.look.inspection import Inspection
 
 CHARACTERS_SHOWN = 500
 
@@ -37,7 +37,7 @@ def command(path: Path, *, verify: bool, as_json: bool) -> None:
     if verify:
         show_verdicts(path, as_json)
         return
-    from charlstm.inspection import inspect
+    from charlstm.look.inspection import inspect
 
     inspection = inspect(path)
     if as_json:
@@ -47,7 +47,7 @@ def command(path: Path, *, verify: bool, as_json: bool) -> None:
 
 
 def show_verdicts(path: Path, as_json: bool) -> None:
-    from charlstm.inspection import verify
+    from charlstm.look.inspection import verify
 
     verdicts = verify(path)
     damaged = [verdict for verdict in verdicts if verdict.problem is not None]
@@ -83,7 +83,7 @@ def description(inspection: "Inspection") -> Iterator[str]:
 
 
 def facts(inspection: "Inspection") -> list[tuple[str, str]]:
-    from charlstm.sealed import FORMAT
+    from charlstm.system.sealed import FORMAT
 
     checkpoint = inspection.checkpoint
     progress, versions = checkpoint.progress, checkpoint.versions
@@ -113,7 +113,7 @@ def setting(value: Any) -> str:
 
 
 def nats(loss: float | None) -> str:
-    from charlstm.display import bits
+    from charlstm.training.console import bits
 
     return "not known yet" if loss is None else f"{loss:.4f} nats, {bits(loss):.4f} bits per char"
 

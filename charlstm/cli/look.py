@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from charlstm.checkpoint import LoadedModel
-    from charlstm.look.report import Report, Table
-    from charlstm.look.text import Text
+    from charlstm.look.cells.findings import Report, Table
+    from charlstm.look.cells.text import Text
+    from charlstm.saved.checkpoint import LoadedModel
 
 
 @click.command("look")
@@ -74,10 +74,10 @@ def command(
         raise click.UsageError("Nothing to do: give -o PAGE.html, --json or --terminal.")
     if as_json and terminal:
         raise click.UsageError("--json and --terminal both write to stdout; choose one.")
-    from charlstm.building import encoding_options
-    from charlstm.checkpoint import load_model
-    from charlstm.look.report import report_of, table_of
-    from charlstm.look.text import LONGEST, read_text
+    from charlstm.from_config import encoding_options
+    from charlstm.look.cells.findings import report_of, table_of
+    from charlstm.look.cells.text import LONGEST, read_text
+    from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
     text = read_text(source, loaded.vocabulary, encoding_options(loaded.config))
@@ -97,8 +97,8 @@ def command(
 
 
 def write_page(out: Path, report: "Report", loaded: "LoadedModel") -> None:
-    from charlstm.files import show, write_atomically
-    from charlstm.look.page import page
+    from charlstm.look.cells.page import page
+    from charlstm.system.files import show, write_atomically
 
     about = {"name": show(loaded.path), "step": loaded.progress.step}
     html = page(report, loaded.model, loaded.vocabulary, about).encode("utf-8")
@@ -107,8 +107,8 @@ def write_page(out: Path, report: "Report", loaded: "LoadedModel") -> None:
 
 
 def as_dict(table: "Table", text: "Text", loaded: "LoadedModel") -> dict[str, object]:
-    from charlstm.look.features import FEATURES
-    from charlstm.look.telling import MEASURE
+    from charlstm.look.cells.features import FEATURES
+    from charlstm.look.cells.telling import MEASURE
 
     return {
         "checkpoint": str(loaded.path),
@@ -149,8 +149,8 @@ def show_in_terminal(
 ) -> None:
     import numpy as np
 
-    from charlstm.look.activations import activations, read
-    from charlstm.look.terminal import colours_of, lines
+    from charlstm.look.cells.activations import activations, read
+    from charlstm.look.cells.terminal import colours_of, lines
 
     layer, unit = place
     values = np.concatenate(

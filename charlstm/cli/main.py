@@ -13,10 +13,10 @@ import click
 from click.shell_completion import shell_complete
 
 from charlstm import __version__
-from charlstm.blas_threads import blas_environment
 from charlstm.cli import completion
 from charlstm.errors import SystemRefusedError, UserError, shorten
-from charlstm.signals import end_by
+from charlstm.nn.blas_threads import blas_environment
+from charlstm.system.signals import end_by
 
 NAME = "charlstm"
 COMMANDS = (

@@ -15,8 +15,8 @@ from charlstm.cli.runs import RUNS, echo, histories_of, warn
 from charlstm.errors import FileError
 
 if TYPE_CHECKING:
-    from charlstm.curves import Panel
-    from charlstm.history import Axis, History
+    from charlstm.look.curves.panels import Panel
+    from charlstm.saved.history import Axis, History
 
 
 @click.command("plot")
@@ -77,11 +77,11 @@ def command(
     """
     if sum((out is not None, as_json, tensorboard is not None)) > 1:
         raise click.UsageError("-o, --json and --tensorboard exclude each other.")
-    from charlstm.curves import metric_names, panels_of
+    from charlstm.look.curves.panels import metric_names, panels_of
 
     metrics = metric_names(metric)
     if out is not None:
-        from charlstm.charts import format_of
+        from charlstm.look.curves.charts import format_of
 
         format_of(out)
     histories = histories_of(paths)
@@ -126,15 +126,15 @@ def points(history: "History", metric: str, axis: "Axis") -> dict[str, list[Any]
 
 
 def write_picture(panels: "Sequence[Panel]", out: Path) -> None:
-    from charlstm.charts import save_picture
-    from charlstm.files import show
+    from charlstm.look.curves.charts import save_picture
+    from charlstm.system.files import show
 
     save_picture(panels, out)
     click.echo(f"Written: {show(out)}", err=True)
 
 
 def show_in_terminal(panels: "Sequence[Panel]") -> None:
-    from charlstm.charts import style_of, terminal_chart
+    from charlstm.look.curves.charts import style_of, terminal_chart
 
     encoding = sys.stdout.encoding or "utf-8"
     width = shutil.get_terminal_size().columns
@@ -145,8 +145,8 @@ def show_in_terminal(panels: "Sequence[Panel]") -> None:
 
 
 def write_events(histories: "Mapping[str, History]", folder: Path) -> None:
-    from charlstm.files import show
-    from charlstm.tensorboard import write_events
+    from charlstm.look.curves.tensorboard import write_events
+    from charlstm.system.files import show
 
     write_events(histories, folder)
     click.echo(f"Written: {show(folder)} (tensorboard --logdir {show(folder)})", err=True)

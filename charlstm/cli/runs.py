@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from charlstm.history import History
+    from charlstm.saved.history import History
 
 RUNS = click.argument(
     "paths",
@@ -21,8 +21,8 @@ RUNS = click.argument(
 
 def histories_of(paths: Sequence[Path]) -> "dict[str, History]":
     """The histories of runs by name; says which lines were left out."""
-    from charlstm.comparison import names_of, require_run, runs_within
-    from charlstm.history import read_history
+    from charlstm.look.curves.comparison import names_of, require_run, runs_within
+    from charlstm.saved.history import read_history
 
     distinct = runs_within(paths)
     return {

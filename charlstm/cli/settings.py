@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import CompletionItem
 
-from charlstm.config_schema import setting_paths
+from charlstm.config.schema import setting_paths
 
 
 def complete_setting(

@@ -9,8 +9,8 @@ import click
 from charlstm.cli.settings import complete_setting
 
 if TYPE_CHECKING:
-    from charlstm.model import CharLM
-    from charlstm.vocabulary import Vocabulary
+    from charlstm.nn.model import CharLM
+    from charlstm.text.vocabulary import Vocabulary
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
@@ -67,27 +67,27 @@ def command(
     """
     import numpy as np
 
-    from charlstm import trace_report
     from charlstm.errors import ConfigError
-    from charlstm.trace import FallOff, trace
+    from charlstm.look.gradients import trace_rows
+    from charlstm.look.gradients.trace import FallOff, trace
 
     model, vocabulary = load(path, text, overrides)
     ids = vocabulary.encode(text)
     if len(ids) < 2:
         raise ConfigError("TEXT: write two characters or more; the first is asked for the second")
     passes = trace(model, ids)
-    rows = trace_report.choose(trace_report.rows_of(passes), layers=layers, steps=steps, only=only)
+    rows = trace_rows.choose(trace_rows.rows_of(passes), layers=layers, steps=steps, only=only)
     if picture is not None:
-        trace_report.plot(FallOff.of(passes), picture)
+        trace_rows.plot(FallOff.of(passes), picture)
         click.echo(f"Drawn: {picture}", err=True)
     if as_json:
-        click.echo(json.dumps(trace_report.as_dict(rows, passes, text, full=full)))
+        click.echo(json.dumps(trace_rows.as_dict(rows, passes, text, full=full)))
         return
 
     def name_of(id: int) -> str:
         return repr(vocabulary.decode(np.array([id])))
 
-    for line in trace_report.lines(rows, passes, name_of, full=full):
+    for line in trace_rows.lines(rows, passes, name_of, full=full):
         click.echo(line)
     click.echo(f"\nloss {passes.loss:.8f} nats over {len(ids) - 1} steps")
 
@@ -95,9 +95,9 @@ def command(
 def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vocabulary]":
     if path.suffix in CONFIG_SUFFIXES:
         return start_of_config(path, text, overrides)
-    from charlstm.checkpoint import load_model
     from charlstm.errors import ConfigError, shorten
-    from charlstm.files import show
+    from charlstm.saved.checkpoint import load_model
+    from charlstm.system.files import show
 
     if overrides:
         raise ConfigError(
@@ -112,10 +112,10 @@ def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vo
 def start_of_config(
     path: Path, text: str, overrides: tuple[str, ...]
 ) -> "tuple[CharLM, Vocabulary]":
-    from charlstm.building import model_of
-    from charlstm.config_reading import load_config
+    from charlstm.config.reading import load_config
     from charlstm.errors import ConfigError
-    from charlstm.vocabulary import Vocabulary
+    from charlstm.from_config import model_of
+    from charlstm.text.vocabulary import Vocabulary
 
     config = load_config(path, overrides)
     if not text:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.settings import complete_setting
-from charlstm.config import Config
-from charlstm.config_reading import load_config
-from charlstm.config_writing import dump_config
-from charlstm.launcher import hear, is_helper
-from charlstm.resources import resources_for
-from charlstm.signals import save_requests_may_come_early
+from charlstm.config.reading import load_config
+from charlstm.config.settings import Config
+from charlstm.config.writing import dump_config
+from charlstm.system.mpi_launcher import hear, is_helper
+from charlstm.system.signals import save_requests_may_come_early
+from charlstm.training.resources import resources_for
 
 if TYPE_CHECKING:
-    from charlstm.material import Material
+    from charlstm.training.dataset import Material
 
 
 @click.command("train")
@@ -65,11 +65,11 @@ def command(
     folder = out or Path(config.output.directory or Path("runs") / config_file.stem)
     os.environ.update(resources_for(config).environment)  # before NumPy is imported
 
-    from charlstm import run
-    from charlstm.display import say, say_nothing
-    from charlstm.material import read_material_for
-    from charlstm.signals import end_by
-    from charlstm.starting import Options
+    from charlstm.system.signals import end_by
+    from charlstm.training import run
+    from charlstm.training.console import say, say_nothing
+    from charlstm.training.dataset import read_material_for
+    from charlstm.training.resuming import Options
 
     if dry_run:
         show_plan(config, read_material_for(config), folder)
@@ -97,15 +97,15 @@ def help_rank_0() -> None:
         return
     os.environ.update(setup["environment"])  # before NumPy is imported
 
-    from charlstm.mpi_comm import helping
-    from charlstm.worker import work
+    from charlstm.system.mpi_comm import helping
+    from charlstm.training.worker import work
 
     with helping() as comm:
         work(comm, setup)
 
 
 def show_plan(config: Config, material: "Material", folder: Path) -> None:
-    from charlstm.material import check_memory, describe
+    from charlstm.training.dataset import check_memory, describe
 
     needed = check_memory(config, material.corpus.vocabulary.size)
     click.echo(dump_config(config), nl=False)

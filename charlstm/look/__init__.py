@@ -1,1 +1,1 @@
-"""What the units of a trained model do while it reads a text: measured, ranked, drawn."""
+"""Looking at what was learned: the score of a text, curves, gradients, cells."""

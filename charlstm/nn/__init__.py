@@ -1,1 +1,1 @@
-"""The layers: plain ints and arrays in, plain arrays out; forward and backward side by side."""
+"""The network and the rules that change it: plain numbers and arrays, forward and backward."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlstm.blas_threads import products_use_one_thread
+from charlstm.nn.blas_threads import products_use_one_thread
 from charlstm.nn.parameter import Array
 
 # interface/gemm.c and kernel/x86_64/sgemm_small_kernel_permit_skylakex.c in OpenBLAS 0.3.31.

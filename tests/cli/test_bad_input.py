@@ -254,23 +254,23 @@ def test_the_command_line_itself(refuse, arguments: tuple[str, ...], problem: st
 
 
 def test_control_characters_do_not_reach_the_terminal(refuse, monkeypatch: pytest.MonkeyPatch):
-    import charlstm.inspection
+    import charlstm.look.inspection
 
     def hostile(path: Path) -> None:
         raise FileError("evil\x1b[31m\nname\u202e")
 
     assert "\\x1b[31mred" in refuse(2, "train", "\x1b[31mred")
-    monkeypatch.setattr(charlstm.inspection, "inspect", hostile)
+    monkeypatch.setattr(charlstm.look.inspection, "inspect", hostile)
     assert refuse(3, "info", "r") == "Error: evil\\x1b[31m\\nname\\u202e"
 
 
 def test_an_unexpected_error_is_a_bug_and_says_so(call, monkeypatch: pytest.MonkeyPatch):
-    import charlstm.inspection
+    import charlstm.look.inspection
 
     def broken(path: Path) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(charlstm.inspection, "inspect", broken)
+    monkeypatch.setattr(charlstm.look.inspection, "inspect", broken)
     result = call("info", "r")
     assert result.code == 1
     assert "ZeroDivisionError: planted" in result.err
@@ -278,10 +278,10 @@ def test_an_unexpected_error_is_a_bug_and_says_so(call, monkeypatch: pytest.Monk
 
 
 def test_out_of_memory_is_one_line(refuse, monkeypatch: pytest.MonkeyPatch):
-    import charlstm.inspection
+    import charlstm.look.inspection
 
     def greedy(path: Path) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(charlstm.inspection, "inspect", greedy)
+    monkeypatch.setattr(charlstm.look.inspection, "inspect", greedy)
     assert "out of memory" in refuse(5, "info", "r")

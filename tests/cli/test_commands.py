@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from charlstm.config_reading import config_from_dict, load_config
-from charlstm.config_schema import setting_paths
+from charlstm.config.reading import config_from_dict, load_config
+from charlstm.config.schema import setting_paths
 
 
 def tree(folder: Path) -> set[tuple[str, int, bytes]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from charlstm.cli.compare import HEADINGS
-from charlstm.runfolder import RunFolder
+from charlstm.saved.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from program import completed
 
-from charlstm.config_schema import setting_paths
+from charlstm.config.schema import setting_paths
 
 
 def offered(shell: str, *words: str) -> list[str]:

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_model
 from charlstm.cli.main import main
-from charlstm.corpus import encode_corpus
-from charlstm.evaluation import exact_losses
+from charlstm.saved.checkpoint import load_model
+from charlstm.text.corpus import encode_corpus
+from charlstm.training.evaluation import exact_losses
 
 LINES = "the harbour\nwas\n\nquiet"
 

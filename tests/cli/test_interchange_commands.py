@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from charlstm.checkpoint import load_model
+from charlstm.saved.checkpoint import load_model
 
 
 def test_there_and_back(run: Path, folder: Path, call):

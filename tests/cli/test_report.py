@@ -1,8 +1,8 @@
-"""``charlstm report``; the page itself is tested in tests/test_report.py."""
+"""``charlstm report``; the page itself is tested in tests/look/curves/test_run_page.py."""
 
 from pathlib import Path
 
-from charlstm.runfolder import RunFolder
+from charlstm.saved.run_folder import RunFolder
 
 
 def test_it_writes_a_page(run: Path, call):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from charlstm.checkpoint import load_model
 from charlstm.cli.main import main
-from charlstm.trace import trace
+from charlstm.look.gradients.trace import trace
+from charlstm.saved.checkpoint import load_model
 
 
 @pytest.fixture

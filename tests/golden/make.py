@@ -1,4 +1,4 @@
-"""Writes down what tests/test_training.py and tests/test_checkpoint.py compare with.
+"""Writes down what tests/training/test_loop.py and tests/saved/test_checkpoint.py compare with.
 
 Run it for a new format or a new cell, never to make a red test green; a golden checkpoint that
 is there already stays as it is:
@@ -13,14 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
+TESTS = HERE.parent
+sys.path[:0] = [
+    str(TESTS.parent),
+    *(str(TESTS / name) for name in ("", "helpers", "saved", "training")),
+]
 
 from test_checkpoint import use_golden  # noqa: E402
-from test_training import trace  # noqa: E402
+from test_loop import trace  # noqa: E402
 from tiny import newest, tiny_config, train, write_checkpoint  # noqa: E402
 
 from charlstm.nn.cells import CELLS  # noqa: E402
-from charlstm.sealed import FORMAT  # noqa: E402
+from charlstm.system.sealed import FORMAT  # noqa: E402
 
 SETTINGS = {
     "model.cell": "layer-norm",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from layers import CELL_NAMES, both_ways, random_layer, random_state
 
-from charlstm.gradcheck import numerical_gradient, relative_error
+from charlstm.look.gradients.gradcheck import numerical_gradient, relative_error
 from charlstm.nn import lstm as lstm_module
 from charlstm.nn.cells import CELLS, Start, State
 

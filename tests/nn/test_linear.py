@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from charlstm.gradcheck import numerical_gradient, relative_error
+from charlstm.look.gradients.gradcheck import numerical_gradient, relative_error
 from charlstm.nn.linear import Linear
 
 N, H, V = 6, 4, 7

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from charlstm.gradcheck import numerical_gradient, relative_error
+from charlstm.look.gradients.gradcheck import numerical_gradient, relative_error
 from charlstm.nn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 
 N, V = 6, 4

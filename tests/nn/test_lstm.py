@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from layers import both_ways, random_layer, random_state
 
-from charlstm.gate_names import by_gate
 from charlstm.nn import lstm as lstm_module
+from charlstm.nn.gate_names import by_gate
 from charlstm.nn.gates import GATES, TANH
 from charlstm.nn.lstm import LSTM, State
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from layers import random_layer, random_state
 
-from charlstm.gate_names import by_gate, pack
+from charlstm.nn.gate_names import by_gate, pack
 
 torch = pytest.importorskip("torch")
 

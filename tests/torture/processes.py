@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from places import ROOT
 from tiny import TEXT
 
-from charlstm.checkpoint import Checkpoint, read_checkpoint
-from charlstm.runfolder import RunFolder
+from charlstm.saved.checkpoint import Checkpoint, read_checkpoint
+from charlstm.saved.run_folder import RunFolder
 
-ROOT = Path(__file__).parent.parent.parent
 TORTURE = int(os.environ.get("CHARLSTM_TORTURE", "1"))
 CHARLSTM = [sys.executable, "-m", "charlstm"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CHARLSTM_")} | {

@@ -22,8 +22,8 @@ from torture.processes import (
     wait_for_step,
 )
 
-from charlstm.checkpoint import read_checkpoint
-from charlstm.runfolder import RunFolder
+from charlstm.saved.checkpoint import read_checkpoint
+from charlstm.saved.run_folder import RunFolder
 
 RUNS = 2 * TORTURE
 KILLS_A_RUN = 5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torture.processes import TORTURE, finish, quick_folder, train, wait_for_step
 
-from charlstm.runfolder import RunFolder
+from charlstm.saved.run_folder import RunFolder
 
 SECONDS = 20 if TORTURE == 1 else 1800
 WARM_UP = 12 if TORTURE == 1 else 60

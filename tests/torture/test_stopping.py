@@ -29,7 +29,7 @@ from torture.processes import (
     wait_until,
 )
 
-from charlstm.runfolder import RunFolder
+from charlstm.saved.run_folder import RunFolder
 
 STOPPING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 SLOW = ["model.hidden_size=400", "model.layers=3"]

@@ -36,9 +36,9 @@ from torture.processes import (
     wait_until,
 )
 
-from charlstm.checkpoint import load_model, read_checkpoint
 from charlstm.nn.cells import CELLS
-from charlstm.runfolder import RunFolder
+from charlstm.saved.checkpoint import load_model, read_checkpoint
+from charlstm.saved.run_folder import RunFolder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -80,7 +80,7 @@ def test_a_limit_on_file_sizes():
 FILL = """
 import json, subprocess, sys
 from pathlib import Path
-from charlstm.checkpoint import read_checkpoint
+from charlstm.saved.checkpoint import read_checkpoint
 Path("run").mkdir()
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", "run"], check=True)
 command = [sys.executable, "-m", "charlstm", "train", "c.yaml", "--out", "run"]

@@ -1,0 +1,127 @@
+"""From a configuration to the things it describes. Below this file nobody sees a Config."""
+
+import math
+from typing import Literal, TypedDict
+
+from charlstm.config.settings import Config
+from charlstm.nn.model import CharLM, Shape, parameter_shapes
+from charlstm.nn.optim import OPTIMIZERS, Optimizer, make_optimizer
+from charlstm.nn.schedule import Schedule, make_schedule
+from charlstm.text.cache import CorpusCache
+from charlstm.text.corpus import Corpus, encode_corpus, read_corpus
+from charlstm.text.vocabulary import Vocabulary
+
+
+def corpus_of(
+    config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
+) -> Corpus:
+    """The text that a config names, encoded with its own characters or with a given vocabulary."""
+    data = config.data
+    if vocabulary is None:
+        return read_corpus(
+            data.files,
+            unit=data.unit,
+            newlines=data.newlines,
+            normalize=data.normalize,
+            min_count=data.min_count,
+            replacement=data.replacement,
+            cache=cache,
+        )
+    return encode_corpus(data.files, vocabulary, **encoding_options(config), cache=cache)
+
+
+class EncodingOptions(TypedDict):
+    """How a text is read for a model that has its vocabulary already."""
+
+    newlines: Literal["keep", "normalize"]
+    normalize: Literal["none", "NFC"]
+    replacement: str | None
+
+
+def encoding_options(config: Config) -> EncodingOptions:
+    data = config.data
+    return {
+        "newlines": data.newlines,
+        "normalize": data.normalize,
+        "replacement": data.replacement if data.min_count > 1 else None,
+    }
+
+
+def shape_of(config: Config, vocabulary_size: int) -> Shape:
+    model = config.model
+    return Shape(
+        vocabulary_size=vocabulary_size,
+        cell=model.cell,
+        layers=model.layers,
+        hidden_size=model.hidden_size,
+        embedding_size=model.embedding_size,
+        forget_bias=model.forget_bias,
+        norm_epsilon=model.norm_epsilon,
+        dtype=model.dtype,
+    )
+
+
+def model_of(config: Config, vocabulary_size: int) -> CharLM:
+    return CharLM(shape_of(config, vocabulary_size), seed=config.seed)
+
+
+def optimizer_of(config: Config, model: CharLM) -> Optimizer:
+    training = config.training
+    return make_optimizer(
+        training.optimizer,
+        model.values.size,
+        model.values.dtype,
+        momentum=training.momentum,
+        decay=training.rmsprop_decay,
+        beta1=training.beta1,
+        beta2=training.beta2,
+        epsilon=training.epsilon,
+        weight_decay=training.weight_decay,
+    )
+
+
+def total_steps_of(config: Config, steps_per_epoch: int) -> int:
+    """Length in steps; a part of an epoch counts as its share of steps, rounded up."""
+    if config.training.steps is not None:
+        return config.training.steps
+    return math.ceil(config.training.epochs * steps_per_epoch)
+
+
+def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
+    schedule = config.schedule
+    return make_schedule(
+        schedule.kind,
+        base=config.training.learning_rate,
+        total_steps=total_steps_of(config, steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
+        warmup_steps=schedule.warmup_steps,
+        decay=schedule.decay,
+        start_epoch=schedule.start_epoch,
+        every_epochs=schedule.every_epochs,
+        decay_steps=schedule.decay_steps,
+        minimum=schedule.minimum,
+        patience=schedule.patience,
+        threshold=schedule.threshold,
+    )
+
+
+def parameter_count(shape: Shape) -> int:
+    return sum(math.prod(sizes) for sizes in parameter_shapes(shape).values())
+
+
+def memory_bytes(config: Config, vocabulary_size: int) -> int:
+    """Roughly what training takes beside the text, from sizes alone; nothing is allocated.
+
+    Parameters, gradients and the optimizer's moments; for each layer and step of the tape four
+    gates, h, c, s and dx (layer norm twice the gates more); logits, and the gradient from above.
+    """
+    training, model = config.training, config.model
+    shape = shape_of(config, vocabulary_size)
+    parameters = parameter_count(shape)
+    copies = 2 + len(OPTIMIZERS[training.optimizer][0].remembers)
+    cells = training.batch_size * training.sequence_length
+    per_cell = model.hidden_size * (8 if model.cell != "layer-norm" else 13) * model.layers
+    masks = model.hidden_size * model.layers * 2 if model.dropout else 0
+    top = 2 * vocabulary_size + model.hidden_size + 2 * model.embedding_size
+    item = 8 if model.dtype == "float64" else 4
+    return item * (parameters * copies + cells * (per_cell + masks + top))

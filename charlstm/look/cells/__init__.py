@@ -1,0 +1,1 @@
+"""What the units of a trained model do while it reads a text: measured, ranked, drawn."""

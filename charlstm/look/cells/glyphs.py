@@ -1,0 +1,46 @@
+"""Characters as something that can be seen, whatever they are."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from charlstm.text.vocabulary import Vocabulary
+
+NAMES = {"\n": "↵", "\t": "→", " ": "␣", "\x7f": "␡"}
+
+
+def label(character: str) -> str:
+    """One that stands for itself, or a sign for a blank or a control character."""
+    if character in NAMES:
+        return NAMES[character]
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as surrogateescape reads it
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.combining(character):
+        return "◌" + character
+    return character if character.isprintable() else f"U+{code:04X}"
+
+
+def in_text(characters: Iterable[str]) -> list[str]:
+    """Labels, but blanks and line breaks as they are."""
+    return [c if c in " \n" else label(c) for c in characters]
+
+
+def bytes_in_text(characters: Sequence[str]) -> list[str]:
+    """As `in_text`, for characters repeated for each of their bytes: shown at the last one."""
+    shown: list[str] = []
+    while len(shown) < len(characters):
+        character = characters[len(shown)]
+        before = len(character.encode("utf-8", "surrogateescape")) - 1
+        shown += ["·"] * before + in_text([character])
+    return shown[: len(characters)]
+
+
+def of_vocabulary(vocabulary: Vocabulary) -> list[str]:
+    """The label of every id; bytes beyond ASCII as two hexadecimal digits."""
+    if vocabulary.unit == "bytes":
+        return [label(chr(code)) if code < 0x80 else f"\\x{code:02x}" for code in range(256)]
+    return [label(vocabulary.decode(np.array([id]))) for id in range(vocabulary.size)]

@@ -1,0 +1,204 @@
+"""The page: one file, without scripts, that asks the network for nothing."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from charlstm import __version__
+from charlstm.config.schema import setting_paths, value_of
+from charlstm.errors import FileError
+from charlstm.look.curves.comparison import (
+    names_of,
+    newest_of,
+    parameter_count,
+    require_run,
+    speed_of,
+    state_of,
+)
+from charlstm.look.curves.panels import panels_of
+from charlstm.look.curves.svg import figure
+from charlstm.look.inspection import defaults_beside
+from charlstm.saved.checkpoint import Checkpoint
+from charlstm.saved.history import History
+from charlstm.saved.samples import Sample, read_samples, spread
+from charlstm.system.files import show
+from charlstm.training.console import bits, duration
+
+METRICS = ("train_loss", "val_loss", "learning_rate", "grad_norm")
+MOST_SAMPLES = 12
+LONGEST_SAMPLE = 2000
+MOST_CHARACTERS = 3000
+SPACES = {"\n": "↵", "\t": "→", " ": "␣"}
+
+Rows = Iterable[tuple[str, str]]
+
+
+def page(path: Path) -> str:
+    """HTML about the run in the folder ``path``: the same for the same files.
+
+    Raises `FileError` if it is no run, or has no checkpoint yet.
+    """
+    folder = require_run(path)
+    checkpoint, problem = newest_of(folder)
+    if checkpoint is None:
+        raise FileError(f"{show(path)}: nothing to report, {problem}")
+    state, history = state_of(folder, checkpoint)
+    samples = read_samples(folder.samples)
+    parts = {
+        "style": _file("page.css"),
+        "name": escape(names_of([path])[0]),
+        "figures": "".join(_tiles(checkpoint, history, state)),
+        "curves": curves(history),
+        "samples": "".join(_samples(samples)),
+        "settings": "".join(_settings(checkpoint)),
+        "vocabulary": _vocabulary(checkpoint),
+        "environment": _table(_environment(checkpoint)),
+        "version": escape(__version__),
+    }
+    html = _file("page.html")
+    for name, content in parts.items():
+        html = html.replace(f"<!-- {name} -->", content)
+    return html
+
+
+def _file(name: str) -> str:
+    return (
+        resources.files("charlstm.look.curves").joinpath("assets", name).read_text(encoding="utf-8")
+    )
+
+
+def curves(history: History) -> str:
+    panels = panels_of({"run": history}, METRICS)
+    return "".join(map(figure, panels)) or "<p>No report has been written yet.</p>"
+
+
+def _tiles(checkpoint: Checkpoint, history: History, state: str) -> Iterator[str]:
+    for label, value, more in _figures(checkpoint, history, state):
+        yield (
+            f"<div><dt>{escape(label)}</dt><dd>{escape(value)}"
+            f"<small>{escape(more)}</small></dd></div>\n"
+        )
+
+
+def _figures(
+    checkpoint: Checkpoint, history: History, state: str
+) -> Iterator[tuple[str, str, str]]:
+    """Label, value, and what there is to add."""
+    progress, model = checkpoint.progress, checkpoint.config.model
+    reason = f"; {history.failure}" if state == "failed" else ""
+    yield "state", state, f"step {progress.step:,}, epoch {progress.epoch:.4g}{reason}"
+    if progress.best_val_loss is not None:
+        loss = progress.best_val_loss
+        where = f"bits per character, validation; {loss:.4f} nats, step {progress.best_step:,}"
+        yield "best", f"{bits(loss):.4f}", where
+    for name, label in (("val_loss", "last validation"), ("train_loss", "last training")):
+        last = getattr(progress, name)
+        if last is not None:
+            yield label, f"{bits(last):.4f}", f"bits per character; {last:.4f} nats"
+    source = history.finite("source_bits_per_char")
+    if source:
+        yield "the text's source", f"{source[-1]:.4f}", "bits per character: no model can do better"
+    size = f"{model.cell}, {model.layers} x {model.hidden_size}"
+    yield "parameters", f"{parameter_count(checkpoint):,}", size
+    speed = speed_of(history)
+    told = "" if speed is None else f"{speed:,.0f} characters per second"
+    yield "time", duration(progress.seconds), told
+
+
+# Samples -----------------------------------------------------------------------------------------
+
+
+def _samples(samples: Sequence[Sample]) -> Iterator[str]:
+    if not samples:
+        yield "<p>None were written; <code>output.sample_every</code> asks for them.</p>"
+        return
+    shown = spread(samples, MOST_SAMPLES)
+    if len(shown) < len(samples):
+        yield f"<p>{len(shown)} of {len(samples):,}; samples.txt has them all.</p>"
+    yield '<div class="samples">'
+    for step, text in shown:
+        cut = text[:LONGEST_SAMPLE] + ("…" if len(text) > LONGEST_SAMPLE else "")
+        yield f"<article><h3>step {step:,}</h3><pre>{escape(readable(cut))}</pre></article>\n"
+    yield "</div>"
+
+
+def readable(text: str) -> str:
+    """Line ends and tabs as they are; what could not be seen, or would reorder the page, as its
+    escape.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+# Settings and environment ------------------------------------------------------------------------
+
+
+def _settings(checkpoint: Checkpoint) -> Iterator[str]:
+    """Those that are not at their default first; the rest folded away."""
+    config = checkpoint.config
+    defaults = defaults_beside(config)
+    chosen, others = [], []
+    for schema in setting_paths():
+        value, default = (_written(value_of(c, schema.path)) for c in (config, defaults))
+        if schema.required:
+            chosen.append((schema.path, value))
+        elif value != default:
+            chosen.append((schema.path, f"{value} <small>default {default}</small>"))
+        else:
+            others.append((schema.path, value))
+    yield _table(chosen)
+    yield f"<details><summary>{len(others)} at their defaults</summary>{_table(others)}</details>"
+
+
+def _written(value: Any) -> str:
+    """A value about as the configuration writes it, as HTML."""
+    if value is None or isinstance(value, bool):
+        text = json.dumps(value)
+    else:
+        text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    return f"<code>{escape(readable(text))}</code>"
+
+
+def _environment(checkpoint: Checkpoint) -> Rows:
+    yield from ((name, escape(version)) for name, version in checkpoint.versions.items())
+    corpus = checkpoint.corpus
+    yield "text", f"{corpus['characters']:,} characters"
+    yield "its SHA-256", f"<code>{escape(corpus['sha256'])}</code>"
+    yield (
+        "arithmetic",
+        (
+            f"<code>{escape(checkpoint.fingerprint)}</code> <small>resuming is exact where the"
+            " machine computes the same</small>"
+        ),
+    )
+
+
+def _table(rows: Rows) -> str:
+    """Names are escaped here; values are HTML."""
+    lines = "".join(f"<tr><th>{escape(name)}</th><td>{value}</td></tr>\n" for name, value in rows)
+    return f"<table>{lines}</table>"
+
+
+# Vocabulary --------------------------------------------------------------------------------------
+
+
+def _vocabulary(checkpoint: Checkpoint) -> str:
+    vocabulary = checkpoint.vocabulary
+    if vocabulary.unit == "bytes":
+        return "<p>All 256 bytes.</p>"
+    points = vocabulary.code_points
+    keys = "".join(map(_key, map(chr, points[:MOST_CHARACTERS])))
+    more = len(points) - MOST_CHARACTERS
+    rest = f"<p>and {more:,} more</p>" if more > 0 else ""
+    return f'<p>{len(points):,} characters</p><div class="keys">{keys}</div>{rest}'
+
+
+def _key(character: str) -> str:
+    name = f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+    sign = SPACES.get(character, readable(character) if character != "\r" else "\\r")
+    if unicodedata.combining(character):
+        sign = "◌" + sign
+    return f'<span title="{escape(name)}">{escape(sign)}</span>'

@@ -1,0 +1,134 @@
+"""What is in a checkpoint, for people and for scripts; and which files of a run are intact."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charlstm.config.reading import config_from_dict
+from charlstm.config.schema import differences
+from charlstm.config.settings import Config
+from charlstm.config.writing import config_to_dict
+from charlstm.errors import FileError
+from charlstm.nn.gate_names import by_gate
+from charlstm.saved.checkpoint import Checkpoint, read_checkpoint, read_current
+from charlstm.saved.run_folder import RunFolder, resolve_checkpoint
+from charlstm.system.sealed import FORMAT
+
+
+class ParameterRow(NamedTuple):
+    """``norm`` is the Euclidean one, ``largest`` the largest absolute value."""
+
+    name: str
+    shape: tuple[int, ...]
+    norm: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A checkpoint that was read, and so verified: ``path`` is its file, of ``size`` bytes."""
+
+    path: Path
+    size: int
+    checkpoint: Checkpoint
+
+    @property
+    def changed_settings(self) -> list[tuple[str, Any, Any]]:
+        """Settings that are not at their default: (path, value, default)."""
+        config = self.checkpoint.config
+        return differences(config, defaults_beside(config))
+
+    @property
+    def parameters(self) -> list[ParameterRow]:
+        """The parameters; those of a recurrent layer gate by gate, as W_ix, W_ih, b_i, ..."""
+        named = by_gate(self.checkpoint.parameters)
+        return [
+            ParameterRow(
+                name,
+                value.shape,
+                norm=math.sqrt(np.square(value, dtype=np.float64).sum()),
+                largest=float(np.abs(value).max()),
+            )
+            for name, value in named.items()
+        ]
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(value.size for value in self.checkpoint.parameters.values())
+
+    @property
+    def characters(self) -> str:
+        """The vocabulary in its order; empty for bytes."""
+        if self.checkpoint.vocabulary.unit == "bytes":
+            return ""
+        return "".join(map(chr, self.checkpoint.vocabulary.code_points))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON can say it."""
+        checkpoint = self.checkpoint
+        return {
+            "path": str(self.path),
+            "size": self.size,
+            "verified": True,
+            "format": FORMAT,
+            "versions": checkpoint.versions,
+            "progress": asdict(checkpoint.progress),
+            "corpus": checkpoint.corpus,
+            "vocabulary": {
+                "unit": checkpoint.vocabulary.unit,
+                "size": checkpoint.vocabulary.size,
+                "characters": self.characters,
+            },
+            "config": config_to_dict(checkpoint.config),
+            "changed_settings": {path: value for path, value, _ in self.changed_settings},
+            "parameter_count": self.parameter_count,
+            "parameters": [row._asdict() for row in self.parameters],
+        }
+
+
+def inspect(path: Path) -> Inspection:
+    """Read a checkpoint, or the one that a run folder stands for. Raises `FileError`."""
+    return read_current(path, _inspect_file)
+
+
+def _inspect_file(file: Path) -> Inspection:
+    checkpoint = read_checkpoint(file)
+    return Inspection(file, file.stat().st_size, checkpoint)
+
+
+class Verdict(NamedTuple):
+    """``problem`` is None for a file that is intact; only then is ``step`` known."""
+
+    path: Path
+    step: int | None
+    problem: str | None
+
+
+def verify(path: Path) -> list[Verdict]:
+    """Read every checkpoint of a run, newest first and the best one last; or one file.
+
+    Raises `FileError` if there is none.
+    """
+    if not path.is_dir():
+        return [verdict_on(path)]
+    run = RunFolder(path)
+    files = [run.checkpoint_path(step) for step in run.steps()]
+    if run.best.exists() or not files:
+        files.append(resolve_checkpoint(path))
+    return [verdict_on(file) for file in files]
+
+
+def verdict_on(file: Path) -> Verdict:
+    try:
+        return Verdict(file, read_checkpoint(file).progress.step, None)
+    except FileError as error:
+        return Verdict(file, None, str(error))
+
+
+def defaults_beside(config: Config) -> Config:
+    """The defaults for the same text: data.files has none."""
+    required = {"data": {"files": list(config.data.files)}}
+    return config_from_dict(required, "defaults")

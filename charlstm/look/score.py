@@ -1,0 +1,95 @@
+"""How a model's loss on a text is spread over its characters and its lines."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.text.vocabulary import Ids, Vocabulary
+from charlstm.training.evaluation import NATS_PER_BIT
+
+NEWLINE = 10
+
+Losses = Iterable[NDArray[np.float64]]
+
+
+class Part(NamedTuple):
+    """A character or a line of a text.
+
+    ``number``: its place, from 1 on. ``predicted``: how many of its characters were, which is all
+    of them except at the very beginning of the text; ``bits``: the sum over those.
+    """
+
+    number: int
+    text: str
+    predicted: int
+    bits: float
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How well a model predicts a text: each character but the first, from all before it.
+
+    ``nats[k]`` belongs to the character ``k + 1`` (of a model of bytes: to that byte), so there is
+    one fewer than there are characters.
+    """
+
+    ids: Ids
+    vocabulary: Vocabulary
+    nats: NDArray[np.float64]
+
+    @property
+    def bits(self) -> NDArray[np.float64]:
+        """``nats`` in bits."""
+        return self.nats / NATS_PER_BIT
+
+    @cached_property
+    def nats_per_character(self) -> float:
+        """The mean: the loss."""
+        return math.fsum(self.nats) / len(self.nats)
+
+    @property
+    def bits_per_character(self) -> float:
+        return self.nats_per_character / NATS_PER_BIT
+
+    def lines(self) -> list[Part]:
+        """The bits of every line, its line end included."""
+        return list(by_line(self.ids, self.vocabulary, [self.nats]))
+
+
+def by_character(ids: Ids, vocabulary: Vocabulary, losses: Losses) -> Iterator[Part]:
+    """Every character but the first; ``losses`` as from `evaluation.exact_losses`, in nats."""
+    texts = [text_of(one, vocabulary) for one in np.arange(vocabulary.size)[:, np.newaxis]]
+    for place, nats in enumerate(_one_by_one(losses), start=1):
+        yield Part(place + 1, texts[ids[place]], 1, nats / NATS_PER_BIT)
+
+
+def by_line(ids: Ids, vocabulary: Vocabulary, losses: Losses) -> Iterator[Part]:
+    """Every line; a line feed belongs to the line that it ends."""
+    each = _one_by_one(losses)
+    start = 0
+    for number, stop in enumerate(_ends_of_lines(ids, vocabulary), start=1):
+        predicted = stop - max(start, 1)
+        bits = math.fsum(islice(each, predicted)) / NATS_PER_BIT
+        yield Part(number, text_of(ids[start:stop], vocabulary), predicted, bits)
+        start = stop
+
+
+def text_of(ids: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> str:
+    """Bytes that are no UTF-8 become lone surrogates: PEP 383."""
+    return vocabulary.to_bytes(ids).decode("utf-8", "surrogateescape")
+
+
+def _one_by_one(losses: Losses) -> Iterator[float]:
+    return chain.from_iterable(piece.tolist() for piece in losses)
+
+
+def _ends_of_lines(ids: Ids, vocabulary: Vocabulary) -> list[int]:
+    newline = np.flatnonzero(vocabulary.code_points == NEWLINE)
+    ends: list[int] = (np.flatnonzero(ids == newline[0]) + 1).tolist() if len(newline) else []
+    return ends if ends and ends[-1] == len(ids) else [*ends, len(ids)]

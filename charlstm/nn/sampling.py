@@ -1,0 +1,145 @@
+"""Text from a model, one character at a time, for one or many texts side by side."""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.nn.cells import State
+from charlstm.nn.model import CharLM
+from charlstm.nn.parameter import Array
+from charlstm.nn.stepper import stepper_for
+from charlstm.text.vocabulary import Ids, Vocabulary
+
+DRAWS_AT_ONCE = 1024
+PROMPT_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the next character is chosen from the model's scores.
+
+    ``temperature`` divides the scores: 1 keeps the model's probabilities, 0 takes the likeliest.
+    ``top_k`` keeps the k likeliest characters (0: all); ``top_p`` the fewest that together reach
+    probability p (Holtzman et al. 2020; 1: all).
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class Draws:
+    """Uniform numbers in [0, 1), one a text and character.
+
+    Every text has a generator of its own, so that the third text of ten is also the third of a
+    hundred.
+    """
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._generators = [np.random.default_rng([seed, number]) for number in range(count)]
+        self._block = np.empty((DRAWS_AT_ONCE, count))
+        self._next = DRAWS_AT_ONCE
+
+    @staticmethod
+    def fresh_seed() -> int:
+        """A seed nobody has chosen, small enough to type again."""
+        return secrets.randbelow(2**31)
+
+    def next(self) -> NDArray[np.float64]:
+        if self._next == DRAWS_AT_ONCE:
+            for number, generator in enumerate(self._generators):
+                self._block[:, number] = generator.random(DRAWS_AT_ONCE)
+            self._next = 0
+        draws: NDArray[np.float64] = self._block[self._next]
+        self._next += 1
+        return draws
+
+
+def generate(
+    model: CharLM, start: Ids, *, count: int, length: int, choice: Choice, seed: int
+) -> Iterator[NDArray[np.intp]]:
+    """``length`` times the next ids of ``count`` texts, ``(count,)``, after the ids of ``start``.
+
+    ``start`` must not be empty: a model predicts what follows something.
+    """
+    logits, states = _read(model, start, count)
+    draws = Draws(seed, count)
+    stepper = stepper_for(model, states)
+    for _ in range(length):
+        ids = choose(logits, choice, draws.next())
+        yield ids
+        logits = stepper.step(ids)
+
+
+def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray[np.intp]:
+    """One id for each row of ``logits`` ``(B, V)``, by the uniform numbers ``draws`` ``(B,)``."""
+    if choice.temperature == 0.0:
+        return np.asarray(logits.argmax(axis=1))
+    scores = logits.astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    if choice.temperature != 1.0:
+        scores /= choice.temperature
+    weights = np.exp(scores, out=scores)
+    if 0 < choice.top_k < weights.shape[1]:
+        _keep_top_k(weights, choice.top_k)
+    if choice.top_p < 1.0:
+        _keep_top_p(weights, choice.top_p)
+    cumulative = weights.cumsum(axis=1)
+    thresholds = draws * cumulative[:, -1]
+    # The first place where the cumulative weight exceeds the threshold: never one of weight 0.
+    return np.asarray((cumulative > thresholds[:, np.newaxis]).argmax(axis=1))
+
+
+def default_start(vocabulary: Vocabulary) -> Ids:
+    """What to read before a text without a prompt: a line end, or else the first character."""
+    if vocabulary.unit == "bytes" or 10 in vocabulary.code_points:
+        return vocabulary.encode("\n")
+    return np.zeros(1, vocabulary.id_dtype)
+
+
+def until(stop: str | None, pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces up to the first place where their text reads ``stop``, which is left out.
+
+    What may be the beginning of ``stop`` is held back until it is known.
+    """
+    if not stop:
+        yield from pieces
+        return
+    held = ""
+    for piece in pieces:
+        held += piece
+        place = held.find(stop)
+        if place >= 0:
+            yield held[:place]
+            return
+        keep = next(n for n in range(len(stop) - 1, -1, -1) if held.endswith(stop[:n]))
+        yield held[: len(held) - keep]
+        held = held[len(held) - keep :]
+    yield held
+
+
+def _keep_top_k(weights: NDArray[np.float64], k: int) -> None:
+    """Ties at the k-th place go to the smaller id, so that exactly k are kept."""
+    order = np.argsort(-weights, axis=1, kind="stable")
+    np.put_along_axis(weights, order[:, k:], 0.0, axis=1)
+
+
+def _keep_top_p(weights: NDArray[np.float64], p: float) -> None:
+    order = np.argsort(-weights, axis=1, kind="stable")
+    ordered = np.take_along_axis(weights, order, axis=1)
+    before = ordered.cumsum(axis=1) - ordered
+    ordered[before >= p * ordered.sum(axis=1, keepdims=True)] = 0.0
+    np.put_along_axis(weights, order, ordered, axis=1)
+
+
+def _read(model: CharLM, start: Ids, count: int) -> tuple[Array, list[State]]:
+    """Logits and states after reading ``start``, for ``count`` equal texts."""
+    states = model.zero_states(1)
+    for place in range(0, len(start), PROMPT_CHUNK):
+        piece = np.asarray(start[place : place + PROMPT_CHUNK], np.intp)[:, np.newaxis]
+        logits, states = model.forward(piece, states, model.tape(len(piece), 1))
+    repeated = [State(*(np.repeat(part, count, axis=0) for part in state)) for state in states]
+    return np.repeat(logits[-1:], count, axis=0), repeated

@@ -1,0 +1,120 @@
+"""A model one character at a time: for sampling, where there is no sequence to work ahead on.
+
+`PlainStepper` is the training forward pass on sequences of one step. `FastStepper` computes the
+same with everything prepared: for a layer's input and state side by side in one row, both products
+are one; with a one-hot input ``x W_x + b`` is looked up in a table; and what leads to a sigmoid is
+halved beforehand (see ``gates.activate``), which rounds nothing. Nothing is allocated per
+character. It is written for the cells of ``LSTM``; others go the plain way.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from charlstm.nn.gates import HALF, activate_halved
+from charlstm.nn.lstm import LSTM, State
+from charlstm.nn.model import CharLM
+from charlstm.nn.parameter import Array
+from charlstm.nn.tiles import tiling
+
+
+class Stepper(Protocol):
+    """Reads one character of each of B texts and scores what may follow."""
+
+    def step(self, ids: Array) -> Array:
+        """From ids ``(B,)`` to logits ``(B, V)``, which the next step overwrites."""
+
+
+def stepper_for(model: CharLM, states: Sequence[State]) -> Stepper:
+    """The fastest stepper for a model, starting from ``states`` (which it does not change)."""
+    if all(isinstance(layer, LSTM) for layer in model.layers):
+        return FastStepper(model, states)
+    return PlainStepper(model, states)
+
+
+class PlainStepper:
+    """Sequences of length one."""
+
+    def __init__(self, model: CharLM, states: Sequence[State]) -> None:
+        self._model = model
+        self._states = list(states)
+        self._tape = model.tape(1, len(states[0].h))
+
+    def step(self, ids: Array) -> Array:
+        logits, self._states = self._model.forward(ids[np.newaxis], self._states, self._tape)
+        return logits
+
+
+class FastStepper:
+    """The equations of `charlstm.nn.lstm`, with ``[x h] [W_x; W_h]`` as one product."""
+
+    def __init__(self, model: CharLM, states: Sequence[State]) -> None:
+        B = len(states[0].h)
+        self._layers = [
+            _FastLayer(layer, state, one_hot=number == 0 and model.embedding is None)
+            for number, (layer, state) in enumerate(zip(model.layers, states, strict=True))
+            if isinstance(layer, LSTM)
+        ]
+        self._table = None if model.embedding is None else model.embedding.E.value
+        self._linear = model.linear
+        self._logits = np.empty((B, model.shape.vocabulary_size), model.values.dtype)
+
+    def step(self, ids: Array) -> Array:
+        first, *above = self._layers
+        h = first.step_one_hot(ids) if self._table is None else first.step(self._table[ids])
+        for layer in above:
+            h = layer.step(h)
+        return self._linear.forward(h, self._logits)
+
+
+class _FastLayer:
+    """One layer's weights, packed; its state; and scratch."""
+
+    def __init__(self, layer: LSTM, state: State, *, one_hot: bool) -> None:
+        W_x, W_h, b = (_halved(p.value) for p in (layer.W_x, layer.W_h, layer.b))
+        (B, H), dtype = state.h.shape, state.h.dtype
+        D = 0 if one_hot else W_x.shape[1]
+        self._table = W_x + b[:, np.newaxis] if one_hot else None
+        cut = tiling(B, D + H, H)
+        self._W = cut.right(W_h if one_hot else np.concatenate([W_x, W_h], axis=1))
+        self._b = np.repeat(b[:, np.newaxis], B, axis=1)
+        self._xh = np.empty((B, D + H), dtype)
+        self._x, self._h = self._xh[:, :D], self._xh[:, D:]
+        self._xh_tiles = cut.left(self._xh)
+        self._h[...] = state.h
+        self._c = state.c.copy()
+        self._a = np.empty((4, B, H), dtype)
+        self._a_tiles = cut.result(self._a)
+        self._looked_up = np.empty((4, B, H), dtype)
+        self._s, self._product = np.empty((B, H), dtype), np.empty((B, H), dtype)
+        self._squash = layer.squash.forward
+
+    def step(self, x: Array) -> Array:
+        self._x[...] = x
+        np.matmul(self._xh_tiles, self._W, out=self._a_tiles)
+        self._a += self._b
+        return self._finish()
+
+    def step_one_hot(self, ids: Array) -> Array:
+        assert self._table is not None
+        np.matmul(self._xh_tiles, self._W, out=self._a_tiles)
+        self._a += np.take(self._table, ids, axis=1, out=self._looked_up, mode="clip")
+        return self._finish()
+
+    def _finish(self) -> Array:
+        """From pre-activations to h."""
+        activate_halved(self._a, out=self._a)
+        o, i, f, g = self._a
+        c = self._c
+        c *= f
+        c += np.multiply(i, g, out=self._product)
+        np.multiply(o, self._squash(c, self._s), out=self._h)
+        return self._h
+
+
+def _halved(parameter: Array) -> Array:
+    """A copy, ``(4, ...)``, with the part of o, i and f halved."""
+    copy = parameter.copy()
+    copy[:3] *= HALF
+    return copy

@@ -1,0 +1,1 @@
+"""Models and runs on disk, in our format and in others'."""

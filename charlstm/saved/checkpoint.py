@@ -1,0 +1,268 @@
+"""A run at one step, as a sealed file: enough to go on bit for bit, or to use the model alone.
+
+Arrays are named ``param/...``, ``optimizer/...``, ``state`` and ``vocabulary``; everything else is
+JSON. Nothing is believed: the arrays must be exactly those that the validated configuration
+implies, and this is checked before a model is built.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm import __version__
+from charlstm.config.reading import config_from_dict
+from charlstm.config.settings import Config
+from charlstm.config.writing import config_to_dict
+from charlstm.errors import ConfigError, FileError, shorten
+from charlstm.from_config import model_of, shape_of
+from charlstm.nn.model import CharLM, parameter_shapes
+from charlstm.nn.optim import OPTIMIZERS
+from charlstm.saved.run_folder import resolve_checkpoint
+from charlstm.system.files import show
+from charlstm.system.sealed import read_sealed, seal
+from charlstm.text.vocabulary import Unit, Vocabulary
+
+Arrays = dict[str, NDArray[Any]]
+Read = TypeVar("Read")
+
+
+@dataclass
+class Progress:
+    """Where a run stands: JSON numbers and texts, all of which a checkpoint holds.
+
+    ``window_*`` accumulate what the next report will say, so that a resumed run reports the same.
+    """
+
+    step: int = 0
+    epoch: float = 0.0
+    seconds: float = 0.0
+    train_loss: float | None = None
+    val_loss: float | None = None
+    best_val_loss: float | None = None
+    best_step: int | None = None
+    evaluations_since_best: int = 0
+    window_loss: float = 0.0
+    window_steps: int = 0
+    window_clipped: int = 0
+    metrics_length: int = 0
+    samples_length: int = 0
+    finished: bool = False
+    schedule: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds, checked. ``corpus`` identifies the text: sha256 and characters."""
+
+    config: Config
+    vocabulary: Vocabulary
+    progress: Progress
+    parameters: Arrays
+    optimizer: Arrays
+    optimizer_steps: int
+    states: NDArray[Any]
+    corpus: dict[str, Any]
+    fingerprint: str
+    versions: dict[str, str]
+
+
+def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
+    """The bytes of a checkpoint's file. Raises `DivergedError` if a number is not finite."""
+    arrays: Arrays = {f"param/{name}": value for name, value in checkpoint.parameters.items()}
+    arrays |= {f"optimizer/{name}": value for name, value in checkpoint.optimizer.items()}
+    arrays["state"] = checkpoint.states
+    arrays["vocabulary"] = checkpoint.vocabulary.to_array()
+    state = {
+        "config": config_to_dict(checkpoint.config),
+        "unit": checkpoint.vocabulary.unit,
+        "progress": asdict(checkpoint.progress),
+        "optimizer_steps": checkpoint.optimizer_steps,
+        "corpus": checkpoint.corpus,
+        "fingerprint": checkpoint.fingerprint,
+        "versions": checkpoint.versions,
+    }
+    return seal(arrays, state)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify a file. Raises `FileError` naming the file and what is wrong with it."""
+    arrays, state = read_sealed(path)
+    try:
+        return _checked(arrays, state)
+    except (FileError, ConfigError) as error:
+        raise FileError(f"{show(path)} is no usable checkpoint: {error}") from None
+
+
+def current_versions() -> dict[str, str]:
+    return {"charlstm": __version__, "numpy": np.__version__}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained model with all that is needed to use it."""
+
+    path: Path
+    model: CharLM
+    vocabulary: Vocabulary
+    config: Config
+    progress: Progress
+    corpus: dict[str, Any]
+
+
+def load_model(path: Path) -> LoadedModel:
+    """The model of a checkpoint, or of a run folder's best checkpoint. Raises `FileError`."""
+    file, checkpoint = read_current(path, lambda file: (file, read_checkpoint(file)))
+    model = model_of(checkpoint.config, checkpoint.vocabulary.size)
+    load_parameters(model, checkpoint.parameters)
+    return LoadedModel(
+        path=file,
+        model=model,
+        vocabulary=checkpoint.vocabulary,
+        config=checkpoint.config,
+        progress=checkpoint.progress,
+        corpus=checkpoint.corpus,
+    )
+
+
+def read_current(path: Path, read: Callable[[Path], Read]) -> Read:
+    """``read`` of the file that ``path`` means.
+
+    Looks again when a trainer has removed it in between, for then there is a newer one.
+    """
+    while True:
+        file = resolve_checkpoint(path)
+        try:
+            return read(file)
+        except (FileError, FileNotFoundError):
+            if file == path or os.path.lexists(file):
+                raise
+
+
+def load_parameters(model: CharLM, parameters: Mapping[str, NDArray[Any]]) -> None:
+    for name, parameter in model.parameters().items():
+        parameter.value[...] = parameters[name]
+
+
+_ENTRIES = {"config", "unit", "progress", "optimizer_steps", "corpus", "fingerprint", "versions"}
+
+
+def _checked(arrays: Arrays, state: dict[str, Any]) -> Checkpoint:
+    unexpected = sorted(state.keys() - _ENTRIES)
+    if unexpected:
+        raise FileError(f"unexpected entry {shorten(unexpected[0])}")
+    config = config_from_dict(_mapping(state, "config"), "its configuration")
+    vocabulary = _vocabulary(arrays, state)
+    _check_arrays(arrays, config, vocabulary.size)
+    progress = _progress(_mapping(state, "progress"))
+    return Checkpoint(
+        config=config,
+        vocabulary=vocabulary,
+        progress=progress,
+        parameters=_under("param/", arrays),
+        optimizer=_under("optimizer/", arrays),
+        optimizer_steps=_count(state, "optimizer_steps"),
+        states=arrays["state"],
+        corpus=_corpus(_mapping(state, "corpus")),
+        fingerprint=_text(state, "fingerprint"),
+        versions={str(k): str(v) for k, v in _mapping(state, "versions").items()},
+    )
+
+
+def _vocabulary(arrays: Arrays, state: dict[str, Any]) -> Vocabulary:
+    unit = state.get("unit")
+    if unit not in ("characters", "bytes"):
+        raise FileError(f"unit: expected characters or bytes, found {shorten(unit)}")
+    if "vocabulary" not in arrays:
+        raise FileError("it holds no vocabulary")
+    checked_unit: Unit = unit
+    return Vocabulary.from_array(arrays["vocabulary"], checked_unit)
+
+
+def expected_arrays(config: Config, vocabulary_size: int) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name, shape and dtype of every array of a checkpoint, computed without taking memory."""
+    shape = shape_of(config, vocabulary_size)
+    shapes = parameter_shapes(shape)
+    size = sum(int(np.prod(sizes, dtype=object)) for sizes in shapes.values())
+    remembers = OPTIMIZERS[config.training.optimizer][0].remembers
+    layers, B, H = config.model.layers, config.training.batch_size, config.model.hidden_size
+    expected = {f"param/{name}": (sizes, shape.dtype) for name, sizes in shapes.items()}
+    expected |= {f"optimizer/{name}": ((size,), shape.dtype) for name in remembers}
+    expected["state"] = ((layers, 2, B, H), shape.dtype)
+    expected["vocabulary"] = ((vocabulary_size,), "uint32")
+    return expected
+
+
+def _check_arrays(arrays: Arrays, config: Config, vocabulary_size: int) -> None:
+    expected = expected_arrays(config, vocabulary_size)
+    for name, (shape, dtype) in expected.items():
+        if name not in arrays:
+            raise FileError(f"array {name} is missing")
+        found = arrays[name]
+        if found.shape != shape or found.dtype != dtype:
+            raise FileError(
+                f"array {name}: expected {dtype} {shape}, found {found.dtype} {found.shape}"
+            )
+    unexpected = sorted(arrays.keys() - expected.keys())
+    if unexpected:
+        raise FileError(f"unexpected array {shorten(unexpected[0])}")
+
+
+def _under(prefix: str, arrays: Arrays) -> Arrays:
+    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """What an annotation of `Progress` admits in JSON, where 1.0 may be written 1."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
+    return (*kinds, int) if float in kinds else kinds
+
+
+_PROGRESS_KINDS = {name: _kinds(hint) for name, hint in get_type_hints(Progress).items()}
+
+
+def _progress(stated: dict[str, Any]) -> Progress:
+    if stated.keys() != _PROGRESS_KINDS.keys():
+        raise FileError(
+            f"progress: expected {len(_PROGRESS_KINDS)} entries, found {shorten(sorted(stated))}"
+        )
+    for name, value in stated.items():
+        kinds = _PROGRESS_KINDS[name]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise FileError(f"progress.{name}: found {shorten(value)}")
+        if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value < 2**63:
+            raise FileError(f"progress.{name}: out of range")
+    return Progress(**stated)
+
+
+def _corpus(stated: dict[str, Any]) -> dict[str, Any]:
+    sha256 = stated.get("sha256")
+    if stated.keys() != {"sha256", "characters"} or not isinstance(sha256, str):
+        raise FileError("corpus: expected sha256 and characters")
+    return {"sha256": sha256, "characters": _count(stated, "characters")}
+
+
+def _text(state: dict[str, Any], name: str) -> str:
+    value = state.get(name)
+    if not isinstance(value, str):
+        raise FileError(f"{name}: expected a text, found {shorten(value)}")
+    return value
+
+
+def _mapping(state: dict[str, Any], name: str) -> dict[str, Any]:
+    value = state.get(name)
+    if not isinstance(value, dict):
+        raise FileError(f"{name}: expected a mapping, found {shorten(value)}")
+    return value
+
+
+def _count(state: dict[str, Any], name: str) -> int:
+    value = state.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise FileError(f"{name}: expected a count, found {shorten(value)}")
+    return value

@@ -1,0 +1,113 @@
+"""A model in the formats of other programs."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from charlstm.errors import ConfigError, shorten
+from charlstm.nn.parameter import Array
+from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.interchange.description import describe
+from charlstm.saved.interchange.onnx_graph import onnx_bytes
+from charlstm.saved.interchange.torch_names import to_torch
+from charlstm.system.files import write_atomically
+from charlstm.system.safetensors import tensor_chunks
+
+Chunks = list[bytes | memoryview]
+
+SUFFIXES = {".safetensors": "safetensors", ".pt": "torch", ".onnx": "onnx", ".npz": "npz"}
+
+
+def export(loaded: LoadedModel, path: Path, format_name: str | None = None) -> str:
+    """Write the model to ``path``, whole or not at all; returns the format.
+
+    Without a ``format_name`` the suffix decides. Raises `ConfigError` for a format that cannot
+    hold this model or needs a package that is not installed, `SystemRefusedError` as files do.
+    """
+    format_name = format_name or _format_of(path)
+    write_atomically(path, FORMATS[format_name](loaded))
+    return format_name
+
+
+def _format_of(path: Path) -> str:
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(
+            f"{shorten(path.name)}: which format? End the name in one of"
+            f" {', '.join(SUFFIXES)}, or give --format"
+        )
+    return SUFFIXES[path.suffix]
+
+
+def _safetensors(loaded: LoadedModel) -> Chunks:
+    """The ``lstm`` cell under PyTorch's names; others, which it does not have, under ours."""
+    arrays = _torch_arrays(loaded) if loaded.model.shape.cell == "lstm" else _parameters(loaded)
+    try:
+        return tensor_chunks(arrays, describe(loaded))
+    except ValueError:
+        raise ConfigError("the vocabulary is too large for a safetensors file; use npz") from None
+
+
+def _torch(loaded: LoadedModel) -> Chunks:
+    arrays = _torch_arrays(loaded)
+    torch = _needs("torch", "or use safetensors, which PyTorch reads too")
+    buffer = io.BytesIO()
+    torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, buffer)
+    return [buffer.getbuffer()]
+
+
+def _onnx(loaded: LoadedModel) -> Chunks:
+    return [onnx_bytes(loaded, _needs("onnx", "or use safetensors or npz"))]
+
+
+def _npz(loaded: LoadedModel) -> Chunks:
+    """Our own names and layout, with ``vocabulary`` (code points) and ``config`` (JSON)."""
+    arrays = _parameters(loaded) | {"vocabulary": loaded.vocabulary.to_array()}
+    arrays |= {name: np.array(text) for name, text in describe(loaded).items() if name == "config"}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            # ZipInfo dates from 1980: the same model gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), _npy(array))
+    return [buffer.getbuffer()]
+
+
+FORMATS: dict[str, Callable[[LoadedModel], Chunks]] = {
+    "safetensors": _safetensors,
+    "torch": _torch,
+    "onnx": _onnx,
+    "npz": _npz,
+}
+
+
+def _torch_arrays(loaded: LoadedModel) -> dict[str, Array]:
+    shape = loaded.model.shape
+    if shape.cell != "lstm":
+        raise ConfigError(
+            f"PyTorch has no module for the cell {shape.cell}; use npz or safetensors"
+        )
+    return to_torch(_parameters(loaded), shape.layers)
+
+
+def _parameters(loaded: LoadedModel) -> dict[str, Array]:
+    return {name: parameter.value for name, parameter in loaded.model.parameters().items()}
+
+
+def _npy(array: Array) -> memoryview:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=False)
+    return buffer.getbuffer()
+
+
+def _needs(package: str, otherwise: str) -> ModuleType:
+    try:
+        return import_module(package)
+    except ImportError:
+        raise ConfigError(
+            f"this format needs the package {package}, which is not installed:"
+            f" pip install {package}, {otherwise}"
+        ) from None

@@ -1,0 +1,1 @@
+"""From files to characters, to ids, to batches."""

@@ -1,0 +1,1 @@
+"""One training: a step, the loop, the run."""

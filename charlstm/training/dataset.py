@@ -1,0 +1,88 @@
+"""The text of a run: read, encoded and cut; and what training on it will take."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from charlstm import from_config
+from charlstm.config.settings import Config
+from charlstm.errors import ConfigError
+from charlstm.saved.checkpoint import load_model
+from charlstm.text.batches import Streams
+from charlstm.text.cache import CorpusCache
+from charlstm.text.corpus import Corpus, split
+from charlstm.text.mapped_ids import MappedIds
+from charlstm.text.vocabulary import Ids, Vocabulary
+from charlstm.training.console import Say
+
+
+@dataclass(frozen=True)
+class Material:
+    """The text of a run, cut and encoded."""
+
+    corpus: Corpus
+    train: Ids | MappedIds
+    validation: Ids | MappedIds
+    streams: Streams
+    total_steps: int
+    source_bits: float | None
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return {"sha256": self.corpus.sha256, "characters": self.corpus.characters}
+
+
+def cache_beside(folder: Path, say: Say) -> CorpusCache:
+    """Where runs beside each other keep the texts that are too long to encode every time."""
+    return CorpusCache(folder.parent / ".corpus-cache", say)
+
+
+def read_material_for(config: Config, cache: CorpusCache | None = None) -> Material:
+    """The text, encoded with the vocabulary of the model to start from if there is one."""
+    if config.init_from is None:
+        return read_material(config, cache=cache)
+    return read_material(config, load_model(Path(config.init_from)).vocabulary, cache)
+
+
+def read_material(
+    config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
+) -> Material:
+    """Read and cut the text. Raises `FileError` for one that cannot be used."""
+    corpus = from_config.corpus_of(config, vocabulary, cache)
+    data, training = config.data, config.training
+    train_ids, validation, _ = split(corpus.ids, data.validation_fraction, data.test_fraction)
+    streams = Streams(train_ids, training.batch_size, training.sequence_length)
+    start = len(train_ids)
+    return Material(
+        corpus=corpus,
+        train=train_ids,
+        validation=validation,
+        streams=streams,
+        total_steps=from_config.total_steps_of(config, streams.steps_per_epoch),
+        source_bits=corpus.source_bits_per_character(start, start + len(validation)),
+    )
+
+
+def describe(config: Config, material: Material) -> str:
+    """One line: the text, the model, the length."""
+    model, vocabulary = config.model, material.corpus.vocabulary
+    parameters = from_config.parameter_count(from_config.shape_of(config, vocabulary.size))
+    names = ", ".join(path.name for path in material.corpus.files[:3])
+    return (
+        f"{names}: {material.corpus.characters:,} characters, {vocabulary.size} different;"
+        f" {model.cell} {model.layers} x {model.hidden_size}; {parameters:,} parameters;"
+        f" {material.total_steps:,} steps"
+    )
+
+
+def check_memory(config: Config, vocabulary_size: int) -> int:
+    """The estimate in bytes. Raises `ConfigError` if this machine cannot have as much."""
+    needed = from_config.memory_bytes(config, vocabulary_size)
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise ConfigError(
+            f"this model needs about {needed / 1e9:,.1f} GB and this machine has"
+            f" {present / 1e9:,.1f} GB; lower model.hidden_size, model.layers,"
+            " training.batch_size or training.sequence_length"
+        )
+    return needed

@@ -1,0 +1,229 @@
+"""What rank 0 writes down: metrics, samples and checkpoints in the run folder, talk on stderr."""
+
+import json
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from charlstm.config.settings import Config
+from charlstm.nn.sampling import Choice, default_start, generate
+from charlstm.saved.checkpoint import Checkpoint, Progress, checkpoint_chunks, current_versions
+from charlstm.saved.run_folder import RunFolder
+from charlstm.system.files import LineWriter, show
+from charlstm.text.vocabulary import Vocabulary
+from charlstm.training.console import Display, bits, duration, figure
+from charlstm.training.trainer import StepResult, Trainer
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What does not change during a run, and goes into each of its checkpoints."""
+
+    config: Config
+    vocabulary: Vocabulary
+    corpus: dict[str, Any]
+    fingerprint: str
+    source_bits: float | None = None
+
+
+class LossWatch:
+    """Notices, once, a training loss that grows without ever becoming infinite.
+
+    It has diverged when it is worse than that of a uniform guess, ln V, by which every training
+    begins, and also ``GROWTH`` times the lowest seen in any report.
+    """
+
+    GROWTH = 1.5
+
+    def __init__(self, vocabulary_size: int) -> None:
+        self.uniform = math.log(vocabulary_size)
+        self._lowest = self.uniform
+        self._told = False
+
+    def diverges(self, loss: float) -> bool:
+        """Whether ``loss``, in nats, is the first one that is too high."""
+        self._lowest = min(self._lowest, loss)
+        if self._told or loss <= self.uniform or loss <= self.GROWTH * self._lowest:
+            return False
+        self._told = True
+        return True
+
+
+class RunRecorder:
+    """Writes into the run folder. Times are taken from a clock that cannot be set back."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        identity: Identity,
+        display: Display,
+        progress: Progress,
+        total_steps: int,
+    ) -> None:
+        self.folder = folder
+        self._identity = identity
+        self._display = display
+        self._total_steps = total_steps
+        self._metrics = LineWriter(folder.metrics)
+        missing = self._metrics.truncate_to(progress.metrics_length)
+        if missing:
+            display.warned(f"{show(folder.metrics)} lacks {missing:,} bytes of earlier reports")
+        self._samples = LineWriter(folder.samples) if identity.config.output.sample_every else None
+        if self._samples:
+            self._samples.truncate_to(progress.samples_length)
+        self._seconds_before = progress.seconds
+        self._started = time.perf_counter()
+        self._window_started = self._started
+        self._window_first_step = progress.step
+        self._watch = LossWatch(identity.vocabulary.size)
+        self.last_saved_step = progress.step
+
+    def close(self) -> None:
+        self._display.close()
+        self._metrics.close()
+        if self._samples:
+            self._samples.close()
+
+    def stepped(self, trainer: Trainer, result: StepResult) -> None:
+        self._display.stepped(trainer.step_number, result.loss)
+
+    def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:
+        now = time.perf_counter()
+        loss = progress.window_loss / progress.window_steps
+        steps_here = progress.step - self._window_first_step
+        speed = steps_here * trainer.characters_per_step / max(now - self._window_started, 1e-9)
+        self._window_started, self._window_first_step = now, progress.step
+        seconds = self._seconds(now)
+        self._write(
+            {
+                "step": progress.step,
+                "epoch": progress.epoch,
+                "train_loss": loss,
+                "train_bits_per_char": bits(loss),
+                "learning_rate": result.learning_rate,
+                "grad_norm": result.grad_norm,
+                "clipped": result.clipped,
+                "clipped_share": progress.window_clipped / progress.window_steps,
+                "chars_per_second": round(speed, 1),
+                "seconds": round(seconds, 3),
+            }
+        )
+        left = (self._total_steps - progress.step) * trainer.characters_per_step / max(speed, 1e-9)
+        validation = "" if progress.val_loss is None else f"  val {figure(progress.val_loss, 3)}"
+        self._display.reported(
+            f"step {progress.step:>6}/{self._total_steps}  loss {figure(loss, 3)}{validation}"
+            f"  {speed:,.0f} char/s  eta {duration(left)}"
+        )
+        if self._watch.diverges(loss):
+            self._display.warned(
+                f"the training loss rose to {loss:.4g} at step {progress.step:,}, above the"
+                f" {self._watch.uniform:.4g} of guessing blindly; a learning rate of"
+                f" {result.learning_rate:.3g} may be too high"
+            )
+
+    def evaluated(self, trainer: Trainer, progress: Progress, improved: bool) -> None:
+        loss = progress.val_loss
+        assert loss is not None
+        line: dict[str, Any] = {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "val_loss": loss,
+            "val_bits_per_char": bits(loss),
+        }
+        source = self._identity.source_bits
+        above = ""
+        if source is not None:
+            line["source_bits_per_char"] = source
+            line["bits_above_source"] = bits(loss) - source
+            above = f", {bits(loss) - source:.3f} above the best that any model could reach"
+        line["improved"] = improved
+        line["seconds"] = round(self._seconds(time.perf_counter()), 3)
+        self._write(line)
+        self._display.evaluated(loss)
+        self._display.reported(
+            f"step {progress.step:>6}/{self._total_steps}  val {figure(loss, 4)} nats,"
+            f" {figure(bits(loss), 4)} bits/char{above}{'' if improved else '  (not better)'}"
+        )
+
+    def sample(self, trainer: Trainer, progress: Progress) -> None:
+        """With the run's seed, and without touching what training uses."""
+        assert self._samples is not None
+        config, vocabulary = self._identity.config, self._identity.vocabulary
+        decoder = vocabulary.decoder()
+        ids = generate(
+            trainer.model,
+            default_start(vocabulary),
+            count=1,
+            length=config.output.sample_length,
+            choice=Choice(),
+            seed=config.seed,
+        )
+        text = "".join(decoder.decode(i) for i in ids)
+        self._samples.append(f"--- step {progress.step}\n{text}")
+        self._display.reported(f"--- step {progress.step}\n{text}")
+
+    def failed(self, progress: Progress, reason: str) -> None:
+        """The last line of a run whose numbers went wrong; resuming takes it back."""
+        self._write({"step": progress.step, "failed": reason})
+
+    def save(self, trainer: Trainer, progress: Progress, *, best: bool) -> None:
+        states = trainer.gathered_states()
+        self._metrics.sync()
+        progress.metrics_length = self._metrics.length
+        if self._samples:
+            self._samples.sync()
+            progress.samples_length = self._samples.length
+        progress.seconds = self._seconds(time.perf_counter())
+        checkpoint = Checkpoint(
+            config=self._identity.config,
+            vocabulary=self._identity.vocabulary,
+            progress=replace(progress),
+            parameters={n: p.value for n, p in trainer.model.parameters().items()},
+            optimizer=dict(trainer.optimizer.state),
+            optimizer_steps=trainer.optimizer.steps,
+            states=states,
+            corpus=self._identity.corpus,
+            fingerprint=self._identity.fingerprint,
+            versions=current_versions(),
+        )
+        output = self._identity.config.output
+        self.folder.save(
+            progress.step,
+            checkpoint_chunks(checkpoint),
+            keep=output.keep,
+            keep_every=output.milestone_every,
+        )
+        if best:
+            self.folder.mark_best(progress.step)
+        self.last_saved_step = progress.step
+
+    def _seconds(self, now: float) -> float:
+        return self._seconds_before + now - self._started
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._metrics.append(json.dumps({name: _json_number(v) for name, v in line.items()}))
+
+
+class NoRecorder:
+    """For the ranks that only help: they take part in what needs all ranks, and write nothing."""
+
+    def stepped(self, trainer: Trainer, result: StepResult) -> None:
+        pass
+
+    def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:
+        pass
+
+    def evaluated(self, trainer: Trainer, progress: Progress, improved: bool) -> None:
+        pass
+
+    def sample(self, trainer: Trainer, progress: Progress) -> None:
+        pass
+
+    def save(self, trainer: Trainer, progress: Progress, *, best: bool) -> None:
+        trainer.gathered_states()
+
+
+def _json_number(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

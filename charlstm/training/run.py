@@ -1,0 +1,292 @@
+"""A whole run: from a configuration to a folder with checkpoints, from scratch or resumed."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from charlstm import from_config
+from charlstm.config.settings import Config
+from charlstm.config.writing import config_to_dict, dump_config
+from charlstm.errors import DivergedError, SystemRefusedError, UserError
+from charlstm.nn.model import CharLM
+from charlstm.saved.checkpoint import Checkpoint, Progress, load_parameters
+from charlstm.saved.run_folder import RunFolder
+from charlstm.system.comm import Alone, Comm
+from charlstm.system.files import LineWriter, show, write_atomically
+from charlstm.system.mpi_comm import leading
+from charlstm.system.mpi_launcher import launched, refuse_to_lead_twice
+from charlstm.system.shared_comm import local_ranks
+from charlstm.system.signals import SignalWishes
+from charlstm.training.console import Say, bits, display_for
+from charlstm.training.dataset import (
+    Material,
+    cache_beside,
+    check_memory,
+    describe,
+    read_material_for,
+)
+from charlstm.training.evaluation import LaneEvaluation
+from charlstm.training.loop import Plan, train
+from charlstm.training.recorder import Identity, RunRecorder
+from charlstm.training.resources import resources_for
+from charlstm.training.resuming import (
+    Options,
+    compare_arithmetic,
+    is_finished,
+    source_of,
+    starting_point,
+)
+from charlstm.training.rounding import arithmetic_fingerprint
+from charlstm.training.trainer import StepSettings, Trainer, Wishes
+
+ENOUGH_TO_COUNT = 1_000_000  # characters that tell how often each occurs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: ``finished``, ``no improvement``, ``already finished`` or ``stopped``.
+
+    ``stopped_by`` may have come too late to stop anything; the process still ends by it.
+    """
+
+    reason: str
+    progress: Progress
+    stopped_by: signal.Signals | None = None
+
+
+def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
+    """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
+    refuse_to_lead_twice()
+    folder = RunFolder(path)
+    material = read_material_for(config, cache_beside(path, say))
+    check_memory(config, material.corpus.vocabulary.size)
+    for warning in material.corpus.warnings:
+        say(f"Warning: {warning}")
+    if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:
+        say("training.workers is ignored: the MPI launcher has started the processes.")
+    folder.create()
+    with folder.lock():
+        found = starting_point(folder, config, material, options, say)
+        if found is not None and is_finished(found.loaded, config, material.total_steps):
+            _take_back_later_reports(folder, found.loaded.progress)
+            return Outcome("already finished", found.loaded.progress)
+        say(describe(config, material))
+        with ranks_for(config, material, folder, found and found.path) as comm:
+            trainer, progress = prepare(config, material, comm, found and found.loaded)
+            identity = _identity(config, material, trainer)
+            if found is not None:
+                compare_arithmetic(found.loaded, identity.fingerprint, options.exact, say)
+                say(f"Resuming at step {progress.step:,}.")
+            write_atomically(folder.config, [dump_config(config).encode()])
+            display = display_for(
+                options.quiet, progress.step, material.total_steps, trainer.characters_per_step
+            )
+            recorder = RunRecorder(folder, identity, display, progress, material.total_steps)
+            return _train(config, material, trainer, progress, recorder)
+
+
+def _take_back_later_reports(folder: RunFolder, progress: Progress) -> None:
+    """Those of an attempt to go on that failed before anything was saved."""
+    with LineWriter(folder.metrics) as metrics:
+        metrics.truncate_to(progress.metrics_length)
+
+
+def prepare(
+    config: Config, material: Material, comm: Comm, checkpoint: Checkpoint | None
+) -> tuple[Trainer, Progress]:
+    """A trainer of this rank where the run stands: at a checkpoint, or at its start."""
+    trainer = _new_trainer(config, material, comm)
+    if checkpoint is not None:
+        load_parameters(trainer.model, checkpoint.parameters)
+        trainer.optimizer.load(checkpoint.optimizer, checkpoint.optimizer_steps)
+        trainer.schedule.restore(checkpoint.progress.schedule)
+        trainer.restore(checkpoint.states, checkpoint.progress.step)
+        return trainer, replace(checkpoint.progress, finished=False)
+    if comm.rank == 0:
+        _give_first_values(trainer.model, config, material)
+    comm.broadcast(trainer.model.values)  # init_from may name a run that is still training
+    return trainer, Progress()
+
+
+def _give_first_values(model: CharLM, config: Config, material: Material) -> None:
+    source = source_of(config, material.corpus.vocabulary)
+    if source is not None:
+        model.values[...] = source.model.values
+    else:
+        sample = np.asarray(material.train[:ENOUGH_TO_COUNT])
+        model.expect(np.bincount(sample, minlength=material.corpus.vocabulary.size))
+
+
+def _train(
+    config: Config,
+    material: Material,
+    trainer: Trainer,
+    progress: Progress,
+    recorder: RunRecorder,
+) -> Outcome:
+    timer = _SaveTimer(config.output.checkpoint_minutes)
+    with (
+        SignalWishes() as signals,
+        _what_was_kept(recorder),
+        closing(recorder),
+        _divergence_noted(recorder, progress),
+    ):
+        reason = train(
+            trainer,
+            evaluation_of(config, material, trainer),
+            plan_of(config, material.total_steps),
+            progress,
+            recorder=recorder,
+            wishes=lambda: Wishes(
+                stop=signals.stopped_by is not None, save=signals.wants_save() or timer.due()
+            ),
+        )
+    return Outcome(reason, progress, signals.stopped_by)
+
+
+def ranks_for(
+    config: Config, material: Material, folder: RunFolder, checkpoint: Path | None
+) -> AbstractContextManager[Comm]:
+    resources = resources_for(config)
+    setup = {
+        "config": config_to_dict(config),
+        "folder": str(folder.path),
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "environment": resources.environment,
+    }
+    if launched():
+        return leading(setup, config.training.batch_size)
+    if resources.workers == 1:
+        return nullcontext(Alone())
+    shape = from_config.shape_of(config, material.corpus.vocabulary.size)
+    states = shape.layers * 2 * config.training.batch_size * shape.hidden_size
+    largest = max(from_config.parameter_count(shape), states) * np.dtype(shape.dtype).itemsize
+    return local_ranks(resources.workers, largest, setup, resources.environment)
+
+
+def _identity(config: Config, material: Material, trainer: Trainer) -> Identity:
+    """What all checkpoints of this run will say of it."""
+    lanes = trainer.streams
+    return Identity(
+        config=config,
+        vocabulary=material.corpus.vocabulary,
+        corpus=dict(material.identity),
+        fingerprint=arithmetic_fingerprint(
+            trainer.model.shape, lanes.sequence_length, lanes.batch_size
+        ),
+        source_bits=material.source_bits,
+    )
+
+
+def _new_trainer(config: Config, material: Material, comm: Comm) -> Trainer:
+    model = from_config.model_of(config, material.corpus.vocabulary.size)
+    return Trainer(
+        model,
+        material.streams,
+        optimizer=from_config.optimizer_of(config, model),
+        schedule=from_config.schedule_of(config, material.streams.steps_per_epoch),
+        settings=StepSettings(
+            clip_norm=config.training.clip_norm,
+            clip_value=config.training.clip_value,
+            dropout=config.model.dropout,
+            recurrent_dropout=config.model.recurrent_dropout,
+            seed=config.seed,
+        ),
+        comm=comm,
+    )
+
+
+def evaluation_of(config: Config, material: Material, trainer: Trainer) -> LaneEvaluation | None:
+    if not len(material.validation):
+        return None
+    training = config.training
+    return LaneEvaluation(
+        trainer.model,
+        material.validation,
+        training.batch_size,
+        training.sequence_length,
+        trainer.comm,
+    )
+
+
+def plan_of(config: Config, total_steps: int) -> Plan:
+    return Plan(
+        total_steps=total_steps,
+        report_every=config.output.report_every,
+        evaluate_every=config.evaluation.every,
+        checkpoint_every=config.output.checkpoint_every,
+        sample_every=config.output.sample_every,
+        early_stopping=config.training.early_stopping,
+    )
+
+
+class _SaveTimer:
+    """Wishes for a checkpoint every so many minutes of training."""
+
+    def __init__(self, minutes: float) -> None:
+        self._seconds = minutes * 60
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        if not self._seconds or time.monotonic() - self._last < self._seconds:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
+@contextmanager
+def _divergence_noted(recorder: RunRecorder, progress: Progress) -> Iterator[None]:
+    try:
+        yield
+    except DivergedError as error:
+        with suppress(SystemRefusedError):  # the divergence is what must be told
+            recorder.failed(progress, str(error))
+        raise
+
+
+@contextmanager
+def _what_was_kept(recorder: RunRecorder) -> Iterator[None]:
+    """Add to an error what the user still has."""
+    try:
+        yield
+    except (DivergedError, SystemRefusedError) as error:
+        kept = (
+            f"The last saved step is {recorder.last_saved_step:,}, in {show(recorder.folder.path)}"
+            if recorder.last_saved_step
+            else "Nothing was saved yet"
+        )
+        advice = (
+            "try a smaller training.learning_rate or clip_norm in a new run"
+            if isinstance(error, DivergedError)
+            else "continue with --resume"
+        )
+        raise _with_message(error, f"{str(error).rstrip('.')}. {kept}; {advice}.") from error
+
+
+def _with_message(error: UserError, message: str) -> UserError:
+    return type(error)(message)
+
+
+def ending(outcome: Outcome, path: Path, command: str) -> str:
+    """The last line on stderr: how it ended, and the command to go on with."""
+    progress = outcome.progress
+    best = (
+        ""
+        if progress.best_val_loss is None
+        else f" Best validation loss {progress.best_val_loss:.4f}"
+        f" ({bits(progress.best_val_loss):.4f} bits/char) at step {progress.best_step:,}."
+    )
+    sample = f"Try: charlstm sample {show(path)}"
+    if outcome.reason == "stopped":
+        name = "a signal" if outcome.stopped_by is None else outcome.stopped_by.name
+        return f"Stopped by {name} at step {progress.step:,}; saved. Continue: {command} --resume"
+    if outcome.reason == "no improvement":
+        return f"Stopped early at step {progress.step:,}.{best}  {sample}"
+    if outcome.reason == "already finished":
+        return f"Already finished at step {progress.step:,}.{best}  {sample}"
+    return f"Finished {progress.step:,} steps.{best}  {sample}"

@@ -1,0 +1,52 @@
+"""The program of a worker: the same training as rank 0's, on other lanes, without a voice."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from charlstm.config.reading import config_from_dict
+from charlstm.errors import DivergedError, UserError
+from charlstm.saved.checkpoint import read_checkpoint
+from charlstm.system.comm import Comm
+from charlstm.system.shared_comm import PeerLostError, failures_told, join
+from charlstm.training import run
+from charlstm.training.console import say_nothing
+from charlstm.training.dataset import cache_beside, read_material_for
+from charlstm.training.loop import train
+from charlstm.training.recorder import NoRecorder
+from charlstm.training.trainer import Wishes
+
+
+def work(comm: Comm, setup: Mapping[str, Any]) -> None:
+    """Take part in the training that rank 0 describes in ``setup``, to its end.
+
+    A divergence is found on every rank alike, and rank 0 reports it: it ends the work, no more.
+    """
+    config = config_from_dict(setup["config"], "worker")
+    checkpoint = setup["checkpoint"] and read_checkpoint(Path(setup["checkpoint"]))
+    cache = cache_beside(Path(setup["folder"]), say_nothing)
+    material = read_material_for(config, cache)
+    trainer, progress = run.prepare(config, material, comm, checkpoint)
+    evaluation = run.evaluation_of(config, material, trainer)
+    plan = run.plan_of(config, material.total_steps)
+    try:
+        train(trainer, evaluation, plan, progress, recorder=NoRecorder(), wishes=Wishes)
+    except DivergedError:
+        return
+
+
+def main(socket_descriptor: int, memory_descriptor: int) -> None:
+    comm, setup = join(socket_descriptor, memory_descriptor)
+    with failures_told(comm):
+        work(comm, setup)
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]), int(sys.argv[2]))
+    except PeerLostError:
+        os._exit(0)  # rank 0 has gone
+    except UserError as error:
+        os._exit(error.exit_code)  # rank 0 has been told and says it

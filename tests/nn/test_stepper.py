@@ -1,0 +1,73 @@
+"""The fast stepper computes what the plain one does, which is the training forward pass."""
+
+import numpy as np
+import pytest
+
+from charlstm.nn import stepper
+from charlstm.nn.cells import CELLS
+from charlstm.nn.lstm import State
+from charlstm.nn.model import CharLM, Shape
+from charlstm.nn.stepper import FastStepper, PlainStepper, stepper_for
+from charlstm.nn.tiles import Tiling
+
+V, H, B, STEPS = 7, 6, 4, 9
+
+
+def model_and_states(cell: str, embedding_size: int, layers: int) -> tuple[CharLM, list[State]]:
+    shape = Shape(
+        V,
+        cell=cell,
+        layers=layers,
+        hidden_size=H,
+        embedding_size=embedding_size,
+        dtype="float64",
+    )
+    rng = np.random.default_rng(layers)
+    model = CharLM(shape, seed=2)
+    model.values[...] = rng.standard_normal(model.values.shape)
+    states = [
+        State(rng.standard_normal((B, H)), rng.standard_normal((B, H))) for _ in range(layers)
+    ]
+    return model, states
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("embedding_size", [0, 5])
+@pytest.mark.parametrize("cell", CELLS)
+def test_steps_equal_one_forward_pass(cell: str, embedding_size: int, layers: int) -> None:
+    model, states = model_and_states(cell, embedding_size, layers)
+    ids = np.random.default_rng(1).integers(0, V, (STEPS, B))
+    expected, _ = model.forward(ids, states, model.tape(STEPS, B))
+    fastest = stepper_for(model, states)
+    logits = np.stack([fastest.step(row).copy() for row in ids])
+    np.testing.assert_allclose(logits, expected.reshape(STEPS, B, V), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("embedding_size", [0, 5])
+def test_in_tiles_it_computes_the_same(
+    embedding_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def cut(M: int, K: int, N: int) -> Tiling:
+        asked.append((M, K, N))
+        return Tiling(2, 3)
+
+    monkeypatch.setattr(stepper, "tiling", cut)
+    test_steps_equal_one_forward_pass("lstm", embedding_size, 2)
+    assert asked == [(B, embedding_size + H, H), (B, 2 * H, H)]
+
+
+def test_the_fast_one_is_used_where_it_can_be() -> None:
+    assert isinstance(stepper_for(*model_and_states("lstm", 0, 2)), FastStepper)
+    assert isinstance(stepper_for(*model_and_states("simple", 0, 2)), FastStepper)
+    assert isinstance(stepper_for(*model_and_states("layer-norm", 0, 2)), PlainStepper)
+
+
+def test_the_states_it_starts_from_stay_as_they_are() -> None:
+    model, states = model_and_states("lstm", 0, 2)
+    before = [State(state.h.copy(), state.c.copy()) for state in states]
+    stepper_for(model, states).step(np.zeros(B, np.intp))
+    for state, old in zip(states, before, strict=True):
+        np.testing.assert_array_equal(state.h, old.h)
+        np.testing.assert_array_equal(state.c, old.c)

@@ -1,0 +1,47 @@
+"""The estimate that ``--dry-run`` shows against what NumPy really takes (it tells tracemalloc)."""
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from tiny import tiny_config
+
+from charlstm.from_config import memory_bytes
+from charlstm.nn.cells import CELLS
+from charlstm.system.comm import Alone
+from charlstm.training import run
+from charlstm.training.dataset import read_material
+from charlstm.training.trainer import Wishes
+
+LARGE = {"model.hidden_size": 96, "training.batch_size": 24, "training.sequence_length": 40}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"model.layers": 3},
+        {"model.dropout": 0.2},
+        {"model.embedding_size": 24},
+        {"training.optimizer": "sgd"},
+        {"model.dtype": "float64"},
+        {"training.batch_size": 2, "training.sequence_length": 10, "model.hidden_size": 256},
+    ],
+)
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_estimate_is_near_what_training_takes(
+    tmp_path: Path, cell: str, settings: dict[str, object]
+) -> None:
+    text = "the quick brown fox jumps over the lazy dog. " * 100
+    config = tiny_config(tmp_path, text, **(LARGE | settings), **{"model.cell": cell})
+    material = read_material(config)
+    tracemalloc.start()
+    try:
+        trainer, _ = run.prepare(config, material, Alone(), None)
+        for _ in range(2):
+            trainer.step(Wishes())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    estimate = memory_bytes(config, material.corpus.vocabulary.size)
+    assert 0.75 < peak / estimate < 1.25, (peak, estimate)
