@@ -18,13 +18,13 @@ from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import encoding_options
-from charlstm.look.score import Part, Score
-from charlstm.nn.sampling import Choice, Draws, default_start, generate, until
-from charlstm.saved.checkpoint import LoadedModel, Progress, load_model
+from charlstm.look.score import Part, Score, exact_losses
+from charlstm.nn.sampling import Choice, Draws, generate
+from charlstm.saved.checkpoint import LoadedModel, load_model
 from charlstm.saved.interchange.exporting import export
+from charlstm.saved.progress import Progress
 from charlstm.text.encoding import encode_string
-from charlstm.text.vocabulary import Ids, Vocabulary
-from charlstm.training.evaluation import exact_losses
+from charlstm.text.vocabulary import Ids, Vocabulary, until
 
 __all__ = ["Model", "Part", "Score", "Training", "load", "train"]
 
@@ -195,7 +195,7 @@ class Model:
     def start(self, prompt: str, *, skip_unknown: bool = False) -> Ids:
         """The ids that the model reads before it writes; those of a line end without a prompt."""
         ids = self.vocabulary.encode(prompt, skip_unknown=skip_unknown)
-        return ids if len(ids) else default_start(self.vocabulary)
+        return ids if len(ids) else self.vocabulary.default_start()
 
     def _generate(
         self, count: int, prompt: str, options: SampleOptions

@@ -4,22 +4,6 @@ Each class carries the exit code that the command line ends with. Lower layers r
 knowing about click; anything that is not a ``UserError`` is a bug and may end in a traceback.
 """
 
-import reprlib
-
-_short_repr = reprlib.Repr()
-_short_repr.maxstring = 40
-_short_repr.maxother = 40
-_short_repr.maxlong = 40
-
-
-def shorten(value: object) -> str:
-    """``repr`` of at most about 40 characters.
-
-    The ``repr`` of a YAML alias bomb grows exponentially, so messages never contain a full one.
-    """
-    text = _short_repr.repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
 
 class UserError(Exception):
     """Something the user can put right. ``str(error)`` is one line; ``exit_code`` is documented."""

@@ -4,8 +4,8 @@ import math
 from typing import Literal, TypedDict
 
 from charlstm.config.settings import Config
-from charlstm.nn.model import CharLM, Shape, parameter_shapes
-from charlstm.nn.optim import OPTIMIZERS, Optimizer, make_optimizer
+from charlstm.nn.model import CharLM, Shape
+from charlstm.nn.optim import Optimizer, make_optimizer
 from charlstm.nn.schedule import Schedule, make_schedule
 from charlstm.text.cache import CorpusCache
 from charlstm.text.corpus import Corpus, encode_corpus, read_corpus
@@ -103,25 +103,3 @@ def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
         patience=schedule.patience,
         threshold=schedule.threshold,
     )
-
-
-def parameter_count(shape: Shape) -> int:
-    return sum(math.prod(sizes) for sizes in parameter_shapes(shape).values())
-
-
-def memory_bytes(config: Config, vocabulary_size: int) -> int:
-    """Roughly what training takes beside the text, from sizes alone; nothing is allocated.
-
-    Parameters, gradients and the optimizer's moments; for each layer and step of the tape four
-    gates, h, c, s and dx (layer norm twice the gates more); logits, and the gradient from above.
-    """
-    training, model = config.training, config.model
-    shape = shape_of(config, vocabulary_size)
-    parameters = parameter_count(shape)
-    copies = 2 + len(OPTIMIZERS[training.optimizer][0].remembers)
-    cells = training.batch_size * training.sequence_length
-    per_cell = model.hidden_size * (8 if model.cell != "layer-norm" else 13) * model.layers
-    masks = model.hidden_size * model.layers * 2 if model.dropout else 0
-    top = 2 * vocabulary_size + model.hidden_size + 2 * model.embedding_size
-    item = 8 if model.dtype == "float64" else 4
-    return item * (parameters * copies + cells * (per_cell + masks + top))

@@ -16,14 +16,13 @@ import charlstm
 from charlstm import api
 from charlstm.config.reading import load_config
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
-from charlstm.look.score import by_character, by_line
+from charlstm.look.score import by_character, by_line, exact_losses
 from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import load_model
 from charlstm.text.corpus import encode_corpus
 from charlstm.text.encoding import decode_stream, encode_string
 from charlstm.text.vocabulary import UnknownCharacterError, Vocabulary
 from charlstm.training import run
-from charlstm.training.evaluation import exact_losses
 
 SETTINGS = {
     "model": {"layers": 1, "hidden_size": 12},

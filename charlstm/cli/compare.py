@@ -102,7 +102,7 @@ def as_table_of_commas(runs: Sequence["RunSummary"], settings: Settings) -> str:
 
 
 def figures(run: "RunSummary") -> dict[str, Any]:
-    from charlstm.system.files import show
+    from charlstm.messages import show
 
     layers, hidden_size = run.size or (None, None)
     return {

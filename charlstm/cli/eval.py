@@ -91,7 +91,7 @@ class Text:
     sums: list[float] = field(default_factory=list)
 
     def losses(self, loaded: "LoadedModel") -> "Losses":
-        from charlstm.training.evaluation import exact_losses
+        from charlstm.look.score import exact_losses
 
         for piece in exact_losses(loaded.model, self.ids):
             self.sums.append(float(piece.sum()))
@@ -148,7 +148,7 @@ def read_part(part: str, loaded: "LoadedModel") -> Text:
 
 
 def figures_of(text: Text, loaded: "LoadedModel") -> dict[str, Any]:
-    from charlstm.training.console import bits, perplexity
+    from charlstm.nn.loss import bits, perplexity
 
     return {
         "checkpoint": str(loaded.path),

@@ -39,9 +39,9 @@ def command(path: Path, *, out: Path, format_name: str | None) -> None:
     charlstm export runs/my -o my.safetensors
     charlstm export runs/my -o my.onnx
     """
+    from charlstm.messages import show
     from charlstm.saved.checkpoint import load_model
     from charlstm.saved.interchange.exporting import export
-    from charlstm.system.files import show
 
     loaded = load_model(path)
     name = export(loaded, out, format_name)

@@ -113,7 +113,7 @@ def setting(value: Any) -> str:
 
 
 def nats(loss: float | None) -> str:
-    from charlstm.training.console import bits
+    from charlstm.nn.loss import bits
 
     return "not known yet" if loss is None else f"{loss:.4f} nats, {bits(loss):.4f} bits per char"
 

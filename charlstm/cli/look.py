@@ -98,7 +98,8 @@ def command(
 
 def write_page(out: Path, report: "Report", loaded: "LoadedModel") -> None:
     from charlstm.look.cells.page import page
-    from charlstm.system.files import show, write_atomically
+    from charlstm.messages import show
+    from charlstm.system.files import write_atomically
 
     about = {"name": show(loaded.path), "step": loaded.progress.step}
     html = page(report, loaded.model, loaded.vocabulary, about).encode("utf-8")

@@ -14,7 +14,8 @@ from click.shell_completion import shell_complete
 
 from charlstm import __version__
 from charlstm.cli import completion
-from charlstm.errors import SystemRefusedError, UserError, shorten
+from charlstm.errors import SystemRefusedError, UserError
+from charlstm.messages import shorten
 from charlstm.nn.blas_threads import blas_environment
 from charlstm.system.signals import end_by
 

@@ -127,7 +127,7 @@ def points(history: "History", metric: str, axis: "Axis") -> dict[str, list[Any]
 
 def write_picture(panels: "Sequence[Panel]", out: Path) -> None:
     from charlstm.look.curves.charts import save_picture
-    from charlstm.system.files import show
+    from charlstm.messages import show
 
     save_picture(panels, out)
     click.echo(f"Written: {show(out)}", err=True)
@@ -146,7 +146,7 @@ def show_in_terminal(panels: "Sequence[Panel]") -> None:
 
 def write_events(histories: "Mapping[str, History]", folder: Path) -> None:
     from charlstm.look.curves.tensorboard import write_events
-    from charlstm.system.files import show
+    from charlstm.messages import show
 
     write_events(histories, folder)
     click.echo(f"Written: {show(folder)} (tensorboard --logdir {show(folder)})", err=True)

@@ -25,7 +25,8 @@ def command(path: Path, out: Path) -> None:
     charlstm report runs/quickstart -o report.html
     """
     from charlstm.look.curves.run_page import page
-    from charlstm.system.files import show, write_atomically
+    from charlstm.messages import show
+    from charlstm.system.files import write_atomically
 
     write_atomically(out, [page(path).encode("utf-8", "backslashreplace")])
     click.echo(f"Written: {show(out)}", err=True)

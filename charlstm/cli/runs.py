@@ -21,7 +21,8 @@ RUNS = click.argument(
 
 def histories_of(paths: Sequence[Path]) -> "dict[str, History]":
     """The histories of runs by name; says which lines were left out."""
-    from charlstm.look.curves.comparison import names_of, require_run, runs_within
+    from charlstm.look.curves.comparison import names_of
+    from charlstm.saved.finding import require_run, runs_within
     from charlstm.saved.history import read_history
 
     distinct = runs_within(paths)

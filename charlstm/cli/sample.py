@@ -70,8 +70,8 @@ def command(
     charlstm sample runs/quickstart -n 300 -p "The harbour" -t 0.7 --seed 1
     """
     from charlstm.api import load
+    from charlstm.messages import show
     from charlstm.nn.sampling import Draws
-    from charlstm.system.files import show
 
     model = load(path)
     if prompt == "-":

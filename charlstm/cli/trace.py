@@ -95,9 +95,9 @@ def command(
 def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vocabulary]":
     if path.suffix in CONFIG_SUFFIXES:
         return start_of_config(path, text, overrides)
-    from charlstm.errors import ConfigError, shorten
+    from charlstm.errors import ConfigError
+    from charlstm.messages import shorten, show
     from charlstm.saved.checkpoint import load_model
-    from charlstm.system.files import show
 
     if overrides:
         raise ConfigError(

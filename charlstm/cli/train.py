@@ -105,7 +105,7 @@ def help_rank_0() -> None:
 
 
 def show_plan(config: Config, material: "Material", folder: Path) -> None:
-    from charlstm.training.dataset import check_memory, describe
+    from charlstm.training.estimate import check_memory, describe
 
     needed = check_memory(config, material.corpus.vocabulary.size)
     click.echo(dump_config(config), nl=False)

@@ -12,7 +12,7 @@ from charlstm.config.schema import GROUPS, SETTINGS
 from charlstm.config.settings import Config, conflicts
 from charlstm.config.strict_yaml import config_error
 from charlstm.config.values import Given, checked, show_value
-from charlstm.errors import shorten
+from charlstm.messages import shorten
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -151,3 +151,9 @@ def _assemble(values: Mapping[str, Any]) -> Config:
     groups = {name: group(kind, f"{name}.") for name, kind in GROUPS.items()}
     top = {path: value for path, value in values.items() if "." not in path}
     return Config(**top, **groups)
+
+
+def defaults_beside(config: Config) -> Config:
+    """The defaults for the same text: data.files has none."""
+    required = {"data": {"files": list(config.data.files)}}
+    return config_from_dict(required, "defaults")

@@ -18,7 +18,8 @@ from typing import NoReturn, Protocol
 
 import yaml
 
-from charlstm.errors import ConfigError, shorten
+from charlstm.errors import ConfigError
+from charlstm.messages import shorten
 
 MAX_SIZE = 1_000_000
 MAX_DEPTH = 16

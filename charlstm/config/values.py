@@ -14,7 +14,7 @@ from charlstm.config import strict_yaml
 from charlstm.config.schema import Setting, is_literal
 from charlstm.config.settings import LARGEST_INTEGER
 from charlstm.config.strict_yaml import config_error
-from charlstm.errors import shorten
+from charlstm.messages import shorten
 
 
 class Given(NamedTuple):

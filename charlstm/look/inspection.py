@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlstm.config.reading import config_from_dict
+from charlstm.config.reading import defaults_beside
 from charlstm.config.schema import differences
-from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import FileError
 from charlstm.nn.gate_names import by_gate
@@ -126,9 +125,3 @@ def verdict_on(file: Path) -> Verdict:
         return Verdict(file, read_checkpoint(file).progress.step, None)
     except FileError as error:
         return Verdict(file, None, str(error))
-
-
-def defaults_beside(config: Config) -> Config:
-    """The defaults for the same text: data.files has none."""
-    required = {"data": {"files": list(config.data.files)}}
-    return config_from_dict(required, "defaults")

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.nn.loss import NATS_PER_BIT
+from charlstm.nn.model import CharLM, ModelTape
+from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids, Vocabulary
-from charlstm.training.evaluation import NATS_PER_BIT
 
 NEWLINE = 10
 
@@ -93,3 +95,19 @@ def _ends_of_lines(ids: Ids, vocabulary: Vocabulary) -> list[int]:
     newline = np.flatnonzero(vocabulary.code_points == NEWLINE)
     ends: list[int] = (np.flatnonzero(ids == newline[0]) + 1).tolist() if len(newline) else []
     return ends if ends and ends[-1] == len(ids) else [*ends, len(ids)]
+
+
+EXACT_CHUNK = 256  # steps computed at a time; the result does not depend on it
+
+
+def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.float64]]:
+    """Nats of every character but the first, in pieces; the state is carried from the start on."""
+    states = model.zero_states(1)
+    tapes: dict[int, ModelTape] = {}
+    for start in range(0, len(ids) - 1, EXACT_CHUNK):
+        piece = np.asarray(ids[start : start + EXACT_CHUNK + 1], np.intp)[:, np.newaxis]
+        steps = len(piece) - 1
+        if steps not in tapes:
+            tapes[steps] = model.tape(steps, 1)
+        losses, states = model.losses(piece[:-1], piece[1:], states, tapes[steps])
+        yield losses[:, 0].astype(np.float64)

@@ -36,8 +36,8 @@ start.
 import numpy as np
 
 from charlstm.nn.gates import GATES, TANH, activate
-from charlstm.nn.lstm import State, Tape, uniform, weight_gradients
-from charlstm.nn.parameter import Array, Parameter
+from charlstm.nn.lstm import State, Tape, weight_gradients
+from charlstm.nn.parameter import Array, Parameter, uniform
 from charlstm.nn.projection import project
 
 

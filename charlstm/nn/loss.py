@@ -1,5 +1,7 @@
 """Softmax and cross-entropy."""
 
+import math
+
 import numpy as np
 
 from charlstm.nn.parameter import Array
@@ -27,3 +29,18 @@ def softmax_cross_entropy_backward(probabilities: Array, targets: Array, scale: 
     probabilities[np.arange(len(targets)), targets] -= 1.0
     probabilities *= scale
     return probabilities
+
+
+NATS_PER_BIT = float(np.log(2.0))
+
+
+def bits(nats: float) -> float:
+    return nats / NATS_PER_BIT
+
+
+def perplexity(nats: float) -> float:
+    """``exp(nats)``; infinite where a float cannot hold it, which takes 710 nats."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlstm.nn.gates import GATES, Squash, activate
-from charlstm.nn.parameter import Array, Parameter
+from charlstm.nn.parameter import Array, Parameter, uniform
 from charlstm.nn.projection import is_one_hot, project, project_backward
 from charlstm.nn.tiles import Tiling, tiling
 
@@ -238,8 +238,3 @@ def weight_gradients(
     dx = None if is_one_hot(x) else np.empty_like(x)
     project_backward(da, x, W_x.value, dW=W_x.grad, db=None if b is None else b.grad, dx=dx)
     return dx
-
-
-def uniform(rng: np.random.Generator, shape: tuple[int, ...], reach: float, dtype: type) -> Array:
-    """Drawn in float64 with ``random()``, the stream that NumPy keeps stable (NEP 19)."""
-    return ((2.0 * rng.random(shape) - 1.0) * reach).astype(dtype)

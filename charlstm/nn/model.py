@@ -1,5 +1,6 @@
 """CharLM: characters -> (embedding) -> recurrent layers -> linear -> softmax."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -219,3 +220,7 @@ class CharLM:
 def _given(value: Any) -> Array:
     assert value is not None
     return np.asarray(value)
+
+
+def parameter_count(shape: Shape) -> int:
+    return sum(math.prod(sizes) for sizes in parameter_shapes(shape).values())

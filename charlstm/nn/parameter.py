@@ -32,3 +32,8 @@ def flatten(parameters: Iterable[Parameter]) -> tuple[Array, Array]:
         p.grad = grads[start:stop].reshape(p.grad.shape)
         start = stop
     return values, grads
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...], reach: float, dtype: type) -> Array:
+    """Drawn in float64 with ``random()``, the stream that NumPy keeps stable (NEP 19)."""
+    return ((2.0 * rng.random(shape) - 1.0) * reach).astype(dtype)

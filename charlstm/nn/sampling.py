@@ -1,8 +1,9 @@
 """Text from a model, one character at a time, for one or many texts side by side."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from charlstm.nn.cells import State
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.nn.stepper import stepper_for
-from charlstm.text.vocabulary import Ids, Vocabulary
 
 DRAWS_AT_ONCE = 1024
 PROMPT_CHUNK = 128
@@ -59,7 +59,13 @@ class Draws:
 
 
 def generate(
-    model: CharLM, start: Ids, *, count: int, length: int, choice: Choice, seed: int
+    model: CharLM,
+    start: NDArray[np.integer[Any]],
+    *,
+    count: int,
+    length: int,
+    choice: Choice,
+    seed: int,
 ) -> Iterator[NDArray[np.intp]]:
     """``length`` times the next ids of ``count`` texts, ``(count,)``, after the ids of ``start``.
 
@@ -93,34 +99,6 @@ def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray
     return np.asarray((cumulative > thresholds[:, np.newaxis]).argmax(axis=1))
 
 
-def default_start(vocabulary: Vocabulary) -> Ids:
-    """What to read before a text without a prompt: a line end, or else the first character."""
-    if vocabulary.unit == "bytes" or 10 in vocabulary.code_points:
-        return vocabulary.encode("\n")
-    return np.zeros(1, vocabulary.id_dtype)
-
-
-def until(stop: str | None, pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces up to the first place where their text reads ``stop``, which is left out.
-
-    What may be the beginning of ``stop`` is held back until it is known.
-    """
-    if not stop:
-        yield from pieces
-        return
-    held = ""
-    for piece in pieces:
-        held += piece
-        place = held.find(stop)
-        if place >= 0:
-            yield held[:place]
-            return
-        keep = next(n for n in range(len(stop) - 1, -1, -1) if held.endswith(stop[:n]))
-        yield held[: len(held) - keep]
-        held = held[len(held) - keep :]
-    yield held
-
-
 def _keep_top_k(weights: NDArray[np.float64], k: int) -> None:
     """Ties at the k-th place go to the smaller id, so that exactly k are kept."""
     order = np.argsort(-weights, axis=1, kind="stable")
@@ -135,7 +113,7 @@ def _keep_top_p(weights: NDArray[np.float64], p: float) -> None:
     np.put_along_axis(weights, order, ordered, axis=1)
 
 
-def _read(model: CharLM, start: Ids, count: int) -> tuple[Array, list[State]]:
+def _read(model: CharLM, start: NDArray[np.integer[Any]], count: int) -> tuple[Array, list[State]]:
     """Logits and states after reading ``start``, for ``count`` equal texts."""
     states = model.zero_states(1)
     for place in range(0, len(start), PROMPT_CHUNK):

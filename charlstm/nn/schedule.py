@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from charlstm.errors import FileError, shorten
+from charlstm.errors import FileError
+from charlstm.messages import shorten
 
 
 @dataclass(kw_only=True)

@@ -7,10 +7,9 @@ implies, and this is checked before a model is built.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,41 +18,18 @@ from charlstm import __version__
 from charlstm.config.reading import config_from_dict
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
-from charlstm.errors import ConfigError, FileError, shorten
+from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import model_of, shape_of
+from charlstm.messages import shorten, show
 from charlstm.nn.model import CharLM, parameter_shapes
 from charlstm.nn.optim import OPTIMIZERS
+from charlstm.saved.progress import Progress, checked_progress
 from charlstm.saved.run_folder import resolve_checkpoint
-from charlstm.system.files import show
 from charlstm.system.sealed import read_sealed, seal
 from charlstm.text.vocabulary import Unit, Vocabulary
 
 Arrays = dict[str, NDArray[Any]]
 Read = TypeVar("Read")
-
-
-@dataclass
-class Progress:
-    """Where a run stands: JSON numbers and texts, all of which a checkpoint holds.
-
-    ``window_*`` accumulate what the next report will say, so that a resumed run reports the same.
-    """
-
-    step: int = 0
-    epoch: float = 0.0
-    seconds: float = 0.0
-    train_loss: float | None = None
-    val_loss: float | None = None
-    best_val_loss: float | None = None
-    best_step: int | None = None
-    evaluations_since_best: int = 0
-    window_loss: float = 0.0
-    window_steps: int = 0
-    window_clipped: int = 0
-    metrics_length: int = 0
-    samples_length: int = 0
-    finished: bool = False
-    schedule: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,7 +135,7 @@ def _checked(arrays: Arrays, state: dict[str, Any]) -> Checkpoint:
     config = config_from_dict(_mapping(state, "config"), "its configuration")
     vocabulary = _vocabulary(arrays, state)
     _check_arrays(arrays, config, vocabulary.size)
-    progress = _progress(_mapping(state, "progress"))
+    progress = checked_progress(_mapping(state, "progress"))
     return Checkpoint(
         config=config,
         vocabulary=vocabulary,
@@ -215,29 +191,6 @@ def _check_arrays(arrays: Arrays, config: Config, vocabulary_size: int) -> None:
 
 def _under(prefix: str, arrays: Arrays) -> Arrays:
     return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
-
-
-def _kinds(hint: Any) -> tuple[type, ...]:
-    """What an annotation of `Progress` admits in JSON, where 1.0 may be written 1."""
-    kinds = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
-    return (*kinds, int) if float in kinds else kinds
-
-
-_PROGRESS_KINDS = {name: _kinds(hint) for name, hint in get_type_hints(Progress).items()}
-
-
-def _progress(stated: dict[str, Any]) -> Progress:
-    if stated.keys() != _PROGRESS_KINDS.keys():
-        raise FileError(
-            f"progress: expected {len(_PROGRESS_KINDS)} entries, found {shorten(sorted(stated))}"
-        )
-    for name, value in stated.items():
-        kinds = _PROGRESS_KINDS[name]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise FileError(f"progress.{name}: found {shorten(value)}")
-        if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value < 2**63:
-            raise FileError(f"progress.{name}: out of range")
-    return Progress(**stated)
 
 
 def _corpus(stated: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from charlstm.errors import FileError, RunFolderTakenError
+from charlstm.messages import show
 from charlstm.system import files
 
 Loaded = TypeVar("Loaded")
@@ -77,7 +78,7 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            raise FileError(f"cannot list {files.show(self.checkpoints)}: {error}") from error
+            raise FileError(f"cannot list {show(self.checkpoints)}: {error}") from error
         matches = filter(None, map(_CHECKPOINT.fullmatch, names))
         steps = {int(match[1]): match[0] for match in matches}
         return sorted(
@@ -131,7 +132,7 @@ class RunFolder:
                 damaged.append((path, str(error)))
         if damaged:
             raise FileError(
-                f"none of the {len(damaged)} checkpoints in {files.show(self.path)} can be used "
+                f"none of the {len(damaged)} checkpoints in {show(self.path)} can be used "
                 f"(the newest: {damaged[0][1]}). Restore one, or start anew with --overwrite."
             )
         return None
@@ -189,7 +190,7 @@ class RunFolder:
         """
         if self.checkpoints.is_symlink():
             raise RunFolderTakenError(
-                f"{files.show(self.checkpoints)} is a link to another folder; nothing was "
+                f"{show(self.checkpoints)} is a link to another folder; nothing was "
                 "removed. Remove the link, or choose another run=."
             )
         for step in reversed(self.steps()):
@@ -207,7 +208,7 @@ class RunFolder:
                 time.sleep(INSTANT)  # perhaps somebody only asked whether it `is_in_use`
                 if not _locks(descriptor, fcntl.LOCK_EX):
                     raise RunFolderTakenError(
-                        f"{files.show(self.path)} is in use by {_holder(descriptor)}. "
+                        f"{show(self.path)} is in use by {_holder(descriptor)}. "
                         "Wait, or choose another run=."
                     )
             since = time.strftime("%Y-%m-%d %H:%M")
@@ -228,7 +229,7 @@ def resolve_checkpoint(path: Path) -> Path:
         return run.best
     steps = run.steps()
     if not steps:
-        raise FileError(f"{files.show(path)} holds no checkpoint; is it the folder of a run?")
+        raise FileError(f"{show(path)} holds no checkpoint; is it the folder of a run?")
     return run.checkpoint_path(steps[0])
 
 

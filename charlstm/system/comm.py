@@ -4,11 +4,10 @@ Training is written once, for any number of ranks: every rank runs the same loop
 of the batch, and gradients are summed over ranks once a step.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-
-from charlstm.nn.parameter import Array
+from numpy.typing import NDArray
 
 
 class Comm(Protocol):
@@ -17,13 +16,13 @@ class Comm(Protocol):
     rank: int
     size: int
 
-    def all_reduce(self, vector: Array, scalars: Array) -> None:
+    def all_reduce(self, vector: NDArray[Any], scalars: NDArray[Any]) -> None:
         """Sum both over all ranks, in place, in an order that never changes."""
 
-    def broadcast(self, array: Array) -> None:
+    def broadcast(self, array: NDArray[Any]) -> None:
         """Copy rank 0's array into everybody's, in place."""
 
-    def gather(self, array: Array, axis: int) -> Array:
+    def gather(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
         """Rank 0 gets the arrays of all ranks joined along ``axis``; others get their own back."""
 
 
@@ -33,11 +32,16 @@ class Alone:
     rank = 0
     size = 1
 
-    def all_reduce(self, vector: Array, scalars: Array) -> None:
+    def all_reduce(self, vector: NDArray[Any], scalars: NDArray[Any]) -> None:
         pass
 
-    def broadcast(self, array: Array) -> None:
+    def broadcast(self, array: NDArray[Any]) -> None:
         pass
 
-    def gather(self, array: Array, axis: int) -> Array:
+    def gather(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
         return np.asarray(array)
+
+
+def lane_range(batch_size: int, rank: int, size: int) -> tuple[int, int]:
+    """Columns ``(first, stop)`` of worker ``rank`` of ``size``; shares differ by one at most."""
+    return rank * batch_size // size, (rank + 1) * batch_size // size

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from charlstm.errors import FileError, SystemRefusedError
+from charlstm.messages import show
 
 _STRAY = re.compile(r"\.tmp-.+-([1-9][0-9]*)")
 _FOLDERS_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -33,11 +34,6 @@ _WHAT_TO_DO = {
     errno.ENOTDIR: "A part of this path is no folder; choose another one",
     errno.EEXIST: "Choose another name",
 }
-
-
-def show(path: Path) -> str:
-    """The path for a message: one line, no control characters, whatever the name holds."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
 @contextmanager

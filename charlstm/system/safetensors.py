@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.errors import DivergedError, FileError, SystemRefusedError, shorten
-from charlstm.system.files import read_exactly, reading, show
+from charlstm.errors import DivergedError, FileError, SystemRefusedError
+from charlstm.messages import shorten, show
+from charlstm.system.files import read_exactly, reading
 
 MAX_HEADER = 2**20  # JSON takes up to twenty times its length in memory once it is parsed
 MAX_BRACKETS = 2**14  # and many small objects even more

@@ -17,8 +17,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from charlstm.errors import FileError, SystemRefusedError, shorten
-from charlstm.system.files import read_exactly, reading, show
+from charlstm.errors import FileError, SystemRefusedError
+from charlstm.messages import shorten, show
+from charlstm.system.files import read_exactly, reading
 from charlstm.system.safetensors import (
     METADATA,
     RefusedError,

@@ -55,8 +55,3 @@ class Streams:
         part.__dict__.update(self.__dict__)
         part._starts = self._starts[first:stop]
         return part
-
-
-def lane_range(batch_size: int, rank: int, size: int) -> tuple[int, int]:
-    """Columns ``(first, stop)`` of worker ``rank`` of ``size``; shares differ by one at most."""
-    return rank * batch_size // size, (rank + 1) * batch_size // size

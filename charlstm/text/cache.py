@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlstm.errors import FileError
-from charlstm.system.files import make_folder, remove, show, write_atomically
+from charlstm.messages import show
+from charlstm.system.files import make_folder, remove, write_atomically
 from charlstm.text.code_points import TextFiles
 from charlstm.text.mapped_ids import MappedIds, open_ids, write_ids
 from charlstm.text.vocabulary import Ids, Unit, Vocabulary

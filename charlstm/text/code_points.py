@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
+from charlstm.messages import shown
 from charlstm.text.vocabulary import Unit
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ Newlines = Literal["keep", "normalize"]
 Normalize = Literal["none", "NFC"]
 
 BLOCK_BYTES = 1 << 20
-LONGEST_SHOWN = 200
 BYTE_ORDER_MARK = "\ufeff"
 DECOMPRESSORS = {  # suffix: modules with an open(), the first that is there will do
     ".gz": ("gzip",),
@@ -78,14 +78,6 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     if not patterns:
         raise FileError("no text file given; name at least one")
     return tuple(chain.from_iterable(_matches(str(pattern)) for pattern in patterns))
-
-
-def shown(path: str | Path) -> str:
-    """A path as messages print it: on one line, of bounded length, without control characters."""
-    text = str(path)
-    if len(text) > LONGEST_SHOWN:
-        text = "..." + text[-LONGEST_SHOWN:]
-    return text if text.isprintable() else ascii(text)
 
 
 def _matches(pattern: str) -> list[Path]:

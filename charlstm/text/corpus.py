@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.errors import ConfigError, FileError, shorten
+from charlstm.errors import ConfigError, FileError
+from charlstm.messages import shorten
 from charlstm.text.cache import CorpusCache, Encoding, Place
 from charlstm.text.code_points import Newlines, Normalize, TextFiles, find_files
 from charlstm.text.known_entropy import KnownEntropy, read_known_entropy, sidecar_of

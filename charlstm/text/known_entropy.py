@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.errors import FileError
-from charlstm.text.code_points import DECOMPRESSORS, shown
+from charlstm.messages import shown
+from charlstm.text.code_points import DECOMPRESSORS
 
 LARGEST_SIDECAR = 64 << 20
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
-from charlstm.system.files import reading, remove, show, write_stream_atomically
+from charlstm.messages import show
+from charlstm.system.files import reading, remove, write_stream_atomically
 from charlstm.system.sealed import seal, unseal
 from charlstm.text.vocabulary import Ids
 

@@ -5,7 +5,7 @@ made per character.
 """
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ CodePoints = NDArray[np.uint32]
 LAST_CODE_POINT = 0x10FFFF
 SURROGATES = (0xD800, 0xDFFF)  # half characters: they exist in UTF-16 only, never in a text
 NAMED_AT_MOST = 5
+LINE_FEED = 10
 
 
 class UnknownCharacterError(FileError):
@@ -111,6 +112,12 @@ class Vocabulary:
         """For text that is made piece by piece."""
         return Decoder(self)
 
+    def default_start(self) -> Ids:
+        """What to read before a text without a prompt: a line end, or else the first character."""
+        if LINE_FEED in self.code_points:
+            return self.encode(chr(LINE_FEED))
+        return np.zeros(1, self.id_dtype)
+
     def id_table(self, unknown: int = 0) -> Ids:
         """Table from code point to id, for `numpy.take` with ``mode="clip"``.
 
@@ -170,6 +177,27 @@ class Decoder:
     def decode(self, ids: NDArray[np.integer[Any]], *, final: bool = False) -> str:
         """The text that ``ids`` completes; ``final`` gives out what is held back, as U+FFFD."""
         return self._utf8.decode(self._vocabulary.to_bytes(ids), final)
+
+
+def until(stop: str | None, pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces up to the first place where their text reads ``stop``, which is left out.
+
+    What may be the beginning of ``stop`` is held back until it is known.
+    """
+    if not stop:
+        yield from pieces
+        return
+    held = ""
+    for piece in pieces:
+        held += piece
+        place = held.find(stop)
+        if place >= 0:
+            yield held[:place]
+            return
+        keep = next(n for n in range(len(stop) - 1, -1, -1) if held.endswith(stop[:n]))
+        yield held[: len(held) - keep]
+        held = held[len(held) - keep :]
+    yield held
 
 
 def _check_code_points(code_points: CodePoints) -> None:

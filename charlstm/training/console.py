@@ -1,6 +1,5 @@
 """What a training says on stderr: a progress bar on a terminal, else a plain line a report."""
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from charlstm.training.evaluation import NATS_PER_BIT
+from charlstm.messages import figure
+from charlstm.nn.loss import bits
 
 tqdm.monitor_interval = 0  # its thread would have to be waited for at every signal
 
@@ -30,23 +30,6 @@ def say(line: str) -> None:
 
 def say_nothing(line: str) -> None:
     del line
-
-
-def bits(nats: float) -> float:
-    return nats / NATS_PER_BIT
-
-
-def figure(value: float, digits: int) -> str:
-    """With so many digits after the point; a loss out of all bounds without a line of digits."""
-    return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
-
-
-def perplexity(nats: float) -> float:
-    """``exp(nats)``; infinite where a float cannot hold it, which takes 710 nats."""
-    try:
-        return math.exp(nats)
-    except OverflowError:
-        return math.inf
 
 
 class Bar:
@@ -128,12 +111,3 @@ def display_for(
     if sys.stderr is not None and sys.stderr.isatty():
         return Bar(first_step, total_steps, characters_per_step)
     return Lines()
-
-
-def duration(seconds: float) -> str:
-    """``42 s``, ``9 min``, ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -1,12 +1,10 @@
 """The text of a run: read, encoded and cut; and what training on it will take."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from charlstm import from_config
 from charlstm.config.settings import Config
-from charlstm.errors import ConfigError
 from charlstm.saved.checkpoint import load_model
 from charlstm.text.batches import Streams
 from charlstm.text.cache import CorpusCache
@@ -61,28 +59,3 @@ def read_material(
         total_steps=from_config.total_steps_of(config, streams.steps_per_epoch),
         source_bits=corpus.source_bits_per_character(start, start + len(validation)),
     )
-
-
-def describe(config: Config, material: Material) -> str:
-    """One line: the text, the model, the length."""
-    model, vocabulary = config.model, material.corpus.vocabulary
-    parameters = from_config.parameter_count(from_config.shape_of(config, vocabulary.size))
-    names = ", ".join(path.name for path in material.corpus.files[:3])
-    return (
-        f"{names}: {material.corpus.characters:,} characters, {vocabulary.size} different;"
-        f" {model.cell} {model.layers} x {model.hidden_size}; {parameters:,} parameters;"
-        f" {material.total_steps:,} steps"
-    )
-
-
-def check_memory(config: Config, vocabulary_size: int) -> int:
-    """The estimate in bytes. Raises `ConfigError` if this machine cannot have as much."""
-    needed = from_config.memory_bytes(config, vocabulary_size)
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > present:
-        raise ConfigError(
-            f"this model needs about {needed / 1e9:,.1f} GB and this machine has"
-            f" {present / 1e9:,.1f} GB; lower model.hidden_size, model.layers,"
-            " training.batch_size or training.sequence_length"
-        )
-    return needed

@@ -1,20 +1,14 @@
 """The loss of a model on a text: exactly, or in parallel lanes while training."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.nn.parameter import Array
-from charlstm.system.comm import Comm
-from charlstm.text.batches import lane_range
+from charlstm.system.comm import Comm, lane_range
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids
-
-NATS_PER_BIT = float(np.log(2.0))
-EXACT_CHUNK = 256  # steps computed at a time; the result does not depend on it
 
 
 class Lanes(NamedTuple):
@@ -22,19 +16,6 @@ class Lanes(NamedTuple):
 
     number: int
     run: int
-
-
-def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.float64]]:
-    """Nats of every character but the first, in pieces; the state is carried from the start on."""
-    states = model.zero_states(1)
-    tapes: dict[int, ModelTape] = {}
-    for start in range(0, len(ids) - 1, EXACT_CHUNK):
-        piece = np.asarray(ids[start : start + EXACT_CHUNK + 1], np.intp)[:, np.newaxis]
-        steps = len(piece) - 1
-        if steps not in tapes:
-            tapes[steps] = model.tape(steps, 1)
-        losses, states = model.losses(piece[:-1], piece[1:], states, tapes[steps])
-        yield losses[:, 0].astype(np.float64)
 
 
 class LaneEvaluation:

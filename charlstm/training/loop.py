@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from charlstm.errors import DivergedError
-from charlstm.saved.checkpoint import Progress
+from charlstm.saved.progress import Progress
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.trainer import StepResult, Trainer, Wishes
 

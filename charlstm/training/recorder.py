@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charlstm.config.settings import Config
-from charlstm.nn.sampling import Choice, default_start, generate
-from charlstm.saved.checkpoint import Checkpoint, Progress, checkpoint_chunks, current_versions
+from charlstm.messages import duration, figure, show
+from charlstm.nn.loss import bits
+from charlstm.nn.sampling import Choice, generate
+from charlstm.saved.checkpoint import Checkpoint, checkpoint_chunks, current_versions
+from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
-from charlstm.system.files import LineWriter, show
+from charlstm.system.files import LineWriter
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.console import Display, bits, duration, figure
+from charlstm.training.console import Display
 from charlstm.training.trainer import StepResult, Trainer
 
 
@@ -153,7 +156,7 @@ class RunRecorder:
         decoder = vocabulary.decoder()
         ids = generate(
             trainer.model,
-            default_start(vocabulary),
+            vocabulary.default_start(),
             count=1,
             length=config.output.sample_length,
             choice=Choice(),

@@ -6,9 +6,9 @@ from pathlib import Path
 from charlstm.config.schema import differences, may_change
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
+from charlstm.messages import show
 from charlstm.saved.checkpoint import Checkpoint, LoadedModel, load_model, read_checkpoint
 from charlstm.saved.run_folder import Found, RunFolder
-from charlstm.system.files import show
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training.console import Say
 from charlstm.training.dataset import Material

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +13,32 @@ from charlstm import from_config
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict, dump_config
 from charlstm.errors import DivergedError, SystemRefusedError, UserError
-from charlstm.nn.model import CharLM
-from charlstm.saved.checkpoint import Checkpoint, Progress, load_parameters
+from charlstm.messages import show
+from charlstm.nn.loss import bits
+from charlstm.nn.model import parameter_count
+from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone, Comm
-from charlstm.system.files import LineWriter, show, write_atomically
+from charlstm.system.files import LineWriter, write_atomically
 from charlstm.system.mpi_comm import leading
 from charlstm.system.mpi_launcher import launched, refuse_to_lead_twice
 from charlstm.system.shared_comm import local_ranks
 from charlstm.system.signals import SignalWishes
-from charlstm.training.console import Say, bits, display_for
-from charlstm.training.dataset import (
-    Material,
-    cache_beside,
-    check_memory,
-    describe,
-    read_material_for,
-)
-from charlstm.training.evaluation import LaneEvaluation
-from charlstm.training.loop import Plan, train
+from charlstm.training.console import Say, display_for
+from charlstm.training.dataset import Material, cache_beside, read_material_for
+from charlstm.training.estimate import check_memory, describe
+from charlstm.training.loop import train
 from charlstm.training.recorder import Identity, RunRecorder
 from charlstm.training.resources import resources_for
 from charlstm.training.resuming import (
     Options,
     compare_arithmetic,
     is_finished,
-    source_of,
     starting_point,
 )
 from charlstm.training.rounding import arithmetic_fingerprint
-from charlstm.training.trainer import StepSettings, Trainer, Wishes
-
-ENOUGH_TO_COUNT = 1_000_000  # characters that tell how often each occurs
+from charlstm.training.setup import evaluation_of, plan_of, prepare
+from charlstm.training.trainer import Trainer, Wishes
 
 
 @dataclass(frozen=True)
@@ -96,32 +90,6 @@ def _take_back_later_reports(folder: RunFolder, progress: Progress) -> None:
         metrics.truncate_to(progress.metrics_length)
 
 
-def prepare(
-    config: Config, material: Material, comm: Comm, checkpoint: Checkpoint | None
-) -> tuple[Trainer, Progress]:
-    """A trainer of this rank where the run stands: at a checkpoint, or at its start."""
-    trainer = _new_trainer(config, material, comm)
-    if checkpoint is not None:
-        load_parameters(trainer.model, checkpoint.parameters)
-        trainer.optimizer.load(checkpoint.optimizer, checkpoint.optimizer_steps)
-        trainer.schedule.restore(checkpoint.progress.schedule)
-        trainer.restore(checkpoint.states, checkpoint.progress.step)
-        return trainer, replace(checkpoint.progress, finished=False)
-    if comm.rank == 0:
-        _give_first_values(trainer.model, config, material)
-    comm.broadcast(trainer.model.values)  # init_from may name a run that is still training
-    return trainer, Progress()
-
-
-def _give_first_values(model: CharLM, config: Config, material: Material) -> None:
-    source = source_of(config, material.corpus.vocabulary)
-    if source is not None:
-        model.values[...] = source.model.values
-    else:
-        sample = np.asarray(material.train[:ENOUGH_TO_COUNT])
-        model.expect(np.bincount(sample, minlength=material.corpus.vocabulary.size))
-
-
 def _train(
     config: Config,
     material: Material,
@@ -165,7 +133,7 @@ def ranks_for(
         return nullcontext(Alone())
     shape = from_config.shape_of(config, material.corpus.vocabulary.size)
     states = shape.layers * 2 * config.training.batch_size * shape.hidden_size
-    largest = max(from_config.parameter_count(shape), states) * np.dtype(shape.dtype).itemsize
+    largest = max(parameter_count(shape), states) * np.dtype(shape.dtype).itemsize
     return local_ranks(resources.workers, largest, setup, resources.environment)
 
 
@@ -180,48 +148,6 @@ def _identity(config: Config, material: Material, trainer: Trainer) -> Identity:
             trainer.model.shape, lanes.sequence_length, lanes.batch_size
         ),
         source_bits=material.source_bits,
-    )
-
-
-def _new_trainer(config: Config, material: Material, comm: Comm) -> Trainer:
-    model = from_config.model_of(config, material.corpus.vocabulary.size)
-    return Trainer(
-        model,
-        material.streams,
-        optimizer=from_config.optimizer_of(config, model),
-        schedule=from_config.schedule_of(config, material.streams.steps_per_epoch),
-        settings=StepSettings(
-            clip_norm=config.training.clip_norm,
-            clip_value=config.training.clip_value,
-            dropout=config.model.dropout,
-            recurrent_dropout=config.model.recurrent_dropout,
-            seed=config.seed,
-        ),
-        comm=comm,
-    )
-
-
-def evaluation_of(config: Config, material: Material, trainer: Trainer) -> LaneEvaluation | None:
-    if not len(material.validation):
-        return None
-    training = config.training
-    return LaneEvaluation(
-        trainer.model,
-        material.validation,
-        training.batch_size,
-        training.sequence_length,
-        trainer.comm,
-    )
-
-
-def plan_of(config: Config, total_steps: int) -> Plan:
-    return Plan(
-        total_steps=total_steps,
-        report_every=config.output.report_every,
-        evaluate_every=config.evaluation.every,
-        checkpoint_every=config.output.checkpoint_every,
-        sample_every=config.output.sample_every,
-        early_stopping=config.training.early_stopping,
     )
 
 

@@ -12,8 +12,8 @@ from charlstm.nn.model import CharLM
 from charlstm.nn.optim import Optimizer, clip_by_norm, clip_by_value
 from charlstm.nn.parameter import Array
 from charlstm.nn.schedule import Schedule
-from charlstm.system.comm import Comm
-from charlstm.text.batches import Streams, lane_range
+from charlstm.system.comm import Comm, lane_range
+from charlstm.text.batches import Streams
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from charlstm.errors import DivergedError, UserError
 from charlstm.saved.checkpoint import read_checkpoint
 from charlstm.system.comm import Comm
 from charlstm.system.shared_comm import PeerLostError, failures_told, join
-from charlstm.training import run
 from charlstm.training.console import say_nothing
 from charlstm.training.dataset import cache_beside, read_material_for
 from charlstm.training.loop import train
 from charlstm.training.recorder import NoRecorder
+from charlstm.training.setup import evaluation_of, plan_of, prepare
 from charlstm.training.trainer import Wishes
 
 
@@ -28,9 +28,9 @@ def work(comm: Comm, setup: Mapping[str, Any]) -> None:
     checkpoint = setup["checkpoint"] and read_checkpoint(Path(setup["checkpoint"]))
     cache = cache_beside(Path(setup["folder"]), say_nothing)
     material = read_material_for(config, cache)
-    trainer, progress = run.prepare(config, material, comm, checkpoint)
-    evaluation = run.evaluation_of(config, material, trainer)
-    plan = run.plan_of(config, material.total_steps)
+    trainer, progress = prepare(config, material, comm, checkpoint)
+    evaluation = evaluation_of(config, material, trainer)
+    plan = plan_of(config, material.total_steps)
     try:
         train(trainer, evaluation, plan, progress, recorder=NoRecorder(), wishes=Wishes)
     except DivergedError:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from charlstm.cli.main import main
+from charlstm.look.score import exact_losses
 from charlstm.saved.checkpoint import load_model
 from charlstm.text.corpus import encode_corpus
-from charlstm.training.evaluation import exact_losses
 
 LINES = "the harbour\nwas\n\nquiet"
 

@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 from charlstm.nn.model import CharLM, Shape
-from charlstm.nn.sampling import (
-    DRAWS_AT_ONCE,
-    PROMPT_CHUNK,
-    Choice,
-    Draws,
-    choose,
-    default_start,
-    generate,
-    until,
-)
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.nn.sampling import DRAWS_AT_ONCE, PROMPT_CHUNK, Choice, Draws, choose, generate
+from charlstm.text.vocabulary import Vocabulary, until
 
 LOGITS = np.array([0.3, 2.0, -1.0, 2.0, 0.9, -3.0, 1.4], np.float32)
 DRAWN = 200_000
@@ -227,7 +218,7 @@ def test_until_nothing_is_everything(stop: str | None):
 
 
 def test_default_start():
-    assert default_start(Vocabulary.of_characters(map(ord, "b\na"))).tolist() == [0]
-    assert default_start(Vocabulary.of_characters(map(ord, "\t\nab"))).tolist() == [1]
-    assert default_start(Vocabulary.of_characters(map(ord, "ba"))).tolist() == [0]
-    assert default_start(Vocabulary.of_bytes()).tolist() == [10]
+    assert Vocabulary.of_characters(map(ord, "b\na")).default_start().tolist() == [0]
+    assert Vocabulary.of_characters(map(ord, "\t\nab")).default_start().tolist() == [1]
+    assert Vocabulary.of_characters(map(ord, "ba")).default_start().tolist() == [0]
+    assert Vocabulary.of_bytes().default_start().tolist() == [10]

@@ -18,6 +18,7 @@ from tiny import TEXT, forge, newest, tiny_config, train, write_checkpoint
 from torture.processes import quick_folder
 
 from charlstm.errors import DivergedError, FileError, UserError
+from charlstm.look.score import exact_losses
 from charlstm.nn.sampling import Choice, generate
 from charlstm.saved import checkpoint as module
 from charlstm.saved.checkpoint import Checkpoint, checkpoint_chunks, load_model, read_checkpoint
@@ -26,7 +27,6 @@ from charlstm.system.comm import Alone
 from charlstm.system.sealed import seal
 from charlstm.training import run
 from charlstm.training.dataset import read_material
-from charlstm.training.evaluation import exact_losses
 from charlstm.training.trainer import Wishes
 
 MUTANTS = 2_000 * int(os.environ.get("CHARLSTM_TORTURE", "1"))

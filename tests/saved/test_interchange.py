@@ -15,6 +15,7 @@ from tiny import tiny_config, train, write_checkpoint
 
 from charlstm.cli.export import FORMATS as OFFERED
 from charlstm.errors import ConfigError, DivergedError, FileError
+from charlstm.look.score import exact_losses
 from charlstm.nn.model import CharLM, Shape
 from charlstm.saved.checkpoint import LoadedModel, load_model, read_checkpoint
 from charlstm.saved.interchange import exporting
@@ -23,7 +24,6 @@ from charlstm.saved.interchange.exporting import export
 from charlstm.saved.interchange.importing import import_checkpoint
 from charlstm.system.safetensors import read_tensors, tensor_chunks
 from charlstm.system.sealed import read_sealed
-from charlstm.training.evaluation import exact_losses
 
 TEXT = (ROOT / "LICENSE").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
 """Real text: some 3,000 characters of English and Markdown."""

@@ -17,6 +17,7 @@ from faults import ERRORS, FaultyOs, names, operating_system
 from places import ROOT
 
 from charlstm.errors import FileError, SystemRefusedError
+from charlstm.messages import show
 from charlstm.system.files import (
     LineWriter,
     link_or_copy,
@@ -25,7 +26,6 @@ from charlstm.system.files import (
     reading,
     remove,
     remove_strays,
-    show,
     write_atomically,
 )
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from charlstm.errors import FileError
-from charlstm.text.batches import Streams, lane_range
+from charlstm.system.comm import lane_range
+from charlstm.text.batches import Streams
 
 B, T = 3, 4
 

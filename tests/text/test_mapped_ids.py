@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from charlstm.errors import FileError
+from charlstm.look.score import exact_losses
 from charlstm.nn.model import CharLM, Shape
 from charlstm.text import mapped_ids
 from charlstm.text.batches import Streams
 from charlstm.text.mapped_ids import BLOCK, MappedIds, open_ids, write_ids
-from charlstm.training.evaluation import exact_losses
 
 COUNT = 3 * BLOCK + 1234
 

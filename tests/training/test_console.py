@@ -9,18 +9,9 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from charlstm.training.console import (
-    Bar,
-    Lines,
-    Silence,
-    bits,
-    display_for,
-    duration,
-    figure,
-    perplexity,
-    say,
-    say_nothing,
-)
+from charlstm.messages import duration, figure
+from charlstm.nn.loss import bits, perplexity
+from charlstm.training.console import Bar, Lines, Silence, display_for, say, say_nothing
 
 
 class Terminal(io.StringIO):

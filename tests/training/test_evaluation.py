@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charlstm.look.score import EXACT_CHUNK, exact_losses
 from charlstm.nn.cells import CELLS, State
 from charlstm.nn.model import CharLM, Shape
 from charlstm.system.comm import Alone
-from charlstm.training.evaluation import EXACT_CHUNK, LaneEvaluation, exact_losses
+from charlstm.training.evaluation import LaneEvaluation
 
 V = 7
 

@@ -26,7 +26,7 @@ from charlstm.nn.cells import CELLS
 from charlstm.nn.optim import OPTIMIZERS
 from charlstm.nn.sampling import Choice, generate
 from charlstm.nn.schedule import SCHEDULES
-from charlstm.saved.checkpoint import Progress
+from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.training import run

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from tiny import tiny_config
 
-from charlstm.from_config import memory_bytes
 from charlstm.nn.cells import CELLS
 from charlstm.system.comm import Alone
 from charlstm.training import run
 from charlstm.training.dataset import read_material
+from charlstm.training.estimate import memory_bytes
 from charlstm.training.trainer import Wishes
 
 LARGE = {"model.hidden_size": 96, "training.batch_size": 24, "training.sequence_length": 40}

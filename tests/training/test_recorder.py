@@ -11,7 +11,7 @@ import pytest
 from tiny import TEXT, metrics, newest, tiny_config, train
 
 from charlstm.nn.sampling import Choice, generate
-from charlstm.saved.checkpoint import Progress
+from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.system.files import LineWriter

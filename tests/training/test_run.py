@@ -31,7 +31,8 @@ from charlstm.errors import (
     SystemRefusedError,
 )
 from charlstm.look.curves.comparison import summaries_of
-from charlstm.saved.checkpoint import Progress, load_model
+from charlstm.saved.checkpoint import load_model
+from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.training import run
 from charlstm.training.resuming import Options

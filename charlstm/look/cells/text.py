@@ -11,7 +11,8 @@ import numpy as np
 
 from charlstm.errors import FileError
 from charlstm.from_config import EncodingOptions
-from charlstm.text.code_points import Codes, TextFiles, shown
+from charlstm.messages import shown
+from charlstm.text.code_points import Codes, TextFiles
 from charlstm.text.vocabulary import Ids, UnknownCharacterError, Vocabulary
 
 LONGEST = 20_000

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlstm.errors import ConfigError, UserError, shorten
+from charlstm.errors import ConfigError, UserError
 from charlstm.look.curves.panels import Line, Panel, tick_text
-from charlstm.system.files import show, write_atomically
+from charlstm.messages import shorten, show
+from charlstm.system.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

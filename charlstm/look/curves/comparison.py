@@ -5,19 +5,18 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from charlstm.config.reading import load_config
 from charlstm.config.schema import setting_paths, value_of
 from charlstm.config.settings import Config
-from charlstm.errors import ConfigError, FileError, shorten
-from charlstm.saved.checkpoint import Checkpoint, read_checkpoint
-from charlstm.saved.history import History, read_history
+from charlstm.errors import ConfigError
+from charlstm.messages import shorten, show
+from charlstm.nn.loss import bits
+from charlstm.saved.checkpoint import Checkpoint
+from charlstm.saved.finding import State, newest_of, require_run, runs_within, state_of
+from charlstm.saved.history import History
 from charlstm.saved.run_folder import RunFolder
-from charlstm.system.files import show
-from charlstm.training.console import bits
-
-State = Literal["running", "finished", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,6 @@ class RunSummary:
         return None if self.config is None else value_of(self.config, path)
 
 
-class Newest(NamedTuple):
-    """The newest checkpoint that can be used, or why there is none."""
-
-    checkpoint: Checkpoint | None
-    problem: str | None
-
-
 COLUMNS: dict[str, Callable[[RunSummary], Any]] = {
     "name": lambda run: run.name,
     "cell": lambda run: run.cell,
@@ -86,59 +78,6 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     """The names of the folders; whole paths where two have the same."""
     names = [show(Path(os.path.abspath(path).rpartition("/")[2])) for path in paths]  # noqa: PTH100
     return names if len(set(names)) == len(names) else [show(path) for path in paths]
-
-
-def runs_within(paths: Sequence[Path]) -> list[Path]:
-    """For a folder that is no run but holds runs, as a sweep leaves it, those; each path once."""
-    return list(dict.fromkeys(run for path in paths for run in _runs_of(path)))
-
-
-def _runs_of(path: Path) -> list[Path]:
-    if is_run(path) or not path.is_dir():
-        return [path]
-    return sorted(filter(is_run, path.iterdir())) or [path]
-
-
-def is_run(path: Path) -> bool:
-    """One just begun has a lock alone."""
-    folder = RunFolder(path)
-    return path.is_dir() and (folder.holds_a_run() or os.path.lexists(folder.lock_file))
-
-
-def require_run(path: Path) -> RunFolder:
-    """Raises `FileError` for what is not the folder of a run."""
-    if not path.is_dir():
-        what = "is a file, not the folder of a run" if path.exists() else "does not exist"
-        raise FileError(f"{show(path)} {what}")
-    if not is_run(path):
-        raise FileError(f"{show(path)} is not the folder of a run")
-    return RunFolder(path)
-
-
-def newest_of(folder: RunFolder) -> Newest:
-    """Looks again when a trainer has removed what was there for something newer."""
-    while True:
-        steps = folder.steps()
-        try:
-            found = folder.newest_good(read_checkpoint)
-        except FileError as error:
-            if folder.steps() == steps:
-                return Newest(None, str(error))
-        else:
-            return Newest(found.loaded, None) if found else Newest(None, "no checkpoint was saved")
-
-
-def state_of(folder: RunFolder, checkpoint: Checkpoint | None) -> tuple[State, History]:
-    """The state of a run, and its reports. ``stopped`` can go on; ``failed`` has no checkpoint from
-    which it could, or its numbers went wrong after the last one.
-    """
-    running = folder.is_in_use()  # asked first: what is read next may be the end of the run
-    history = read_history(folder.metrics)
-    if running:
-        return "running", history
-    if checkpoint is None or history.failure is not None:
-        return "failed", history
-    return "finished" if checkpoint.progress.finished else "stopped", history
 
 
 def _summary(name: str, path: Path) -> RunSummary:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from charlstm.errors import ConfigError, shorten
+from charlstm.errors import ConfigError
+from charlstm.messages import shorten
 from charlstm.saved.history import Axis, Curve, History
 
 

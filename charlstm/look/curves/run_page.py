@@ -9,24 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from charlstm import __version__
+from charlstm.config.reading import defaults_beside
 from charlstm.config.schema import setting_paths, value_of
 from charlstm.errors import FileError
-from charlstm.look.curves.comparison import (
-    names_of,
-    newest_of,
-    parameter_count,
-    require_run,
-    speed_of,
-    state_of,
-)
+from charlstm.look.curves.comparison import names_of, parameter_count, speed_of
 from charlstm.look.curves.panels import panels_of
 from charlstm.look.curves.svg import figure
-from charlstm.look.inspection import defaults_beside
+from charlstm.messages import duration, show
+from charlstm.nn.loss import bits
 from charlstm.saved.checkpoint import Checkpoint
+from charlstm.saved.finding import newest_of, require_run, state_of
 from charlstm.saved.history import History
 from charlstm.saved.samples import Sample, read_samples, spread
-from charlstm.system.files import show
-from charlstm.training.console import bits, duration
 
 METRICS = ("train_loss", "val_loss", "learning_rate", "grad_norm")
 MOST_SAMPLES = 12

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from charlstm.errors import ConfigError, UserError, shorten
+from charlstm.errors import ConfigError, UserError
 from charlstm.look.gradients.reference import Quantities
 from charlstm.look.gradients.trace import FallOff, Trace
+from charlstm.messages import shorten
 from charlstm.nn.parameter import Array
 from charlstm.system.files import write_atomically
 

@@ -12,10 +12,11 @@ from charlstm import __version__
 from charlstm.config.reading import config_from_dict
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
-from charlstm.errors import FileError, shorten
+from charlstm.errors import FileError
+from charlstm.messages import shorten, show
 from charlstm.nn.parameter import Array
 from charlstm.saved.checkpoint import LoadedModel
-from charlstm.system.files import read_exactly, reading, show
+from charlstm.system.files import read_exactly, reading
 from charlstm.text.vocabulary import Vocabulary
 
 LARGEST_VOCABULARY = 2**25  # every character of Unicode, escaped, with quotes and commas

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import numpy as np
 
-from charlstm.errors import ConfigError, shorten
+from charlstm.errors import ConfigError
+from charlstm.messages import shorten
 from charlstm.nn.parameter import Array
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.interchange.description import describe

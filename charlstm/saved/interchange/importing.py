@@ -9,12 +9,13 @@ from charlstm.config.reading import config_from_dict
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import shape_of
+from charlstm.messages import show
 from charlstm.nn.model import parameter_shapes
 from charlstm.nn.parameter import Array
-from charlstm.saved.checkpoint import Checkpoint, Progress, current_versions, expected_arrays
+from charlstm.saved.checkpoint import Checkpoint, current_versions, expected_arrays
 from charlstm.saved.interchange.description import Ordered, described_config, described_vocabulary
 from charlstm.saved.interchange.torch_names import Sizes, from_torch, reorder_characters
-from charlstm.system.files import show
+from charlstm.saved.progress import Progress
 from charlstm.system.safetensors import read_tensors
 from charlstm.text.vocabulary import Vocabulary
 

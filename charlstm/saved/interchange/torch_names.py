@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlstm.errors import FileError, shorten
+from charlstm.errors import FileError
+from charlstm.messages import shorten
 from charlstm.nn.gates import GATES
 from charlstm.nn.parameter import Array
 

@@ -11,7 +11,7 @@ from charlstm.look.cells.activations import activations, read
 from charlstm.look.cells.features import measured
 from charlstm.look.cells.packing import element, levels
 from charlstm.look.cells.page import saliency_codes
-from charlstm.training.evaluation import exact_losses
+from charlstm.look.score import exact_losses
 
 CELLS = [("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3)]
 

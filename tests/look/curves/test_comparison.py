@@ -14,10 +14,10 @@ from charlstm.look.curves.comparison import (
     RunSummary,
     differing_settings,
     names_of,
-    newest_of,
     ordered,
     summaries_of,
 )
+from charlstm.saved.finding import newest_of
 from charlstm.saved.run_folder import RunFolder
 
 

@@ -1,0 +1,53 @@
+"""What a training will be and take, told before it begins."""
+
+import os
+
+from charlstm.config.settings import Config
+from charlstm.errors import ConfigError
+from charlstm.from_config import shape_of
+from charlstm.nn.model import parameter_count
+from charlstm.nn.optim import OPTIMIZERS
+from charlstm.training.dataset import Material
+
+
+def memory_bytes(config: Config, vocabulary_size: int) -> int:
+    """Roughly what training takes beside the text, from sizes alone; nothing is allocated.
+
+    Parameters, gradients and the optimizer's moments; for each layer and step of the tape four
+    gates, h, c, s and dx (layer norm twice the gates more); logits, and the gradient from above.
+    """
+    training, model = config.training, config.model
+    shape = shape_of(config, vocabulary_size)
+    parameters = parameter_count(shape)
+    copies = 2 + len(OPTIMIZERS[training.optimizer][0].remembers)
+    cells = training.batch_size * training.sequence_length
+    per_cell = model.hidden_size * (8 if model.cell != "layer-norm" else 13) * model.layers
+    masks = model.hidden_size * model.layers * 2 if model.dropout else 0
+    top = 2 * vocabulary_size + model.hidden_size + 2 * model.embedding_size
+    item = 8 if model.dtype == "float64" else 4
+    return item * (parameters * copies + cells * (per_cell + masks + top))
+
+
+def describe(config: Config, material: Material) -> str:
+    """One line: the text, the model, the length."""
+    model, vocabulary = config.model, material.corpus.vocabulary
+    parameters = parameter_count(shape_of(config, vocabulary.size))
+    names = ", ".join(path.name for path in material.corpus.files[:3])
+    return (
+        f"{names}: {material.corpus.characters:,} characters, {vocabulary.size} different;"
+        f" {model.cell} {model.layers} x {model.hidden_size}; {parameters:,} parameters;"
+        f" {material.total_steps:,} steps"
+    )
+
+
+def check_memory(config: Config, vocabulary_size: int) -> int:
+    """The estimate in bytes. Raises `ConfigError` if this machine cannot have as much."""
+    needed = memory_bytes(config, vocabulary_size)
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise ConfigError(
+            f"this model needs about {needed / 1e9:,.1f} GB and this machine has"
+            f" {present / 1e9:,.1f} GB; lower model.hidden_size, model.layers,"
+            " training.batch_size or training.sequence_length"
+        )
+    return needed

@@ -1,0 +1,87 @@
+"""From a configuration and its text to the parts of a training, at its start or at a checkpoint."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from charlstm import from_config
+from charlstm.config.settings import Config
+from charlstm.nn.model import CharLM
+from charlstm.saved.checkpoint import Checkpoint, load_parameters
+from charlstm.saved.progress import Progress
+from charlstm.system.comm import Comm
+from charlstm.training.dataset import Material
+from charlstm.training.evaluation import LaneEvaluation
+from charlstm.training.loop import Plan
+from charlstm.training.resuming import source_of
+from charlstm.training.trainer import StepSettings, Trainer
+
+ENOUGH_TO_COUNT = 1_000_000  # characters that tell how often each occurs
+
+
+def prepare(
+    config: Config, material: Material, comm: Comm, checkpoint: Checkpoint | None
+) -> tuple[Trainer, Progress]:
+    """A trainer of this rank where the run stands: at a checkpoint, or at its start."""
+    trainer = _new_trainer(config, material, comm)
+    if checkpoint is not None:
+        load_parameters(trainer.model, checkpoint.parameters)
+        trainer.optimizer.load(checkpoint.optimizer, checkpoint.optimizer_steps)
+        trainer.schedule.restore(checkpoint.progress.schedule)
+        trainer.restore(checkpoint.states, checkpoint.progress.step)
+        return trainer, replace(checkpoint.progress, finished=False)
+    if comm.rank == 0:
+        _give_first_values(trainer.model, config, material)
+    comm.broadcast(trainer.model.values)  # init_from may name a run that is still training
+    return trainer, Progress()
+
+
+def _give_first_values(model: CharLM, config: Config, material: Material) -> None:
+    source = source_of(config, material.corpus.vocabulary)
+    if source is not None:
+        model.values[...] = source.model.values
+    else:
+        sample = np.asarray(material.train[:ENOUGH_TO_COUNT])
+        model.expect(np.bincount(sample, minlength=material.corpus.vocabulary.size))
+
+
+def _new_trainer(config: Config, material: Material, comm: Comm) -> Trainer:
+    model = from_config.model_of(config, material.corpus.vocabulary.size)
+    return Trainer(
+        model,
+        material.streams,
+        optimizer=from_config.optimizer_of(config, model),
+        schedule=from_config.schedule_of(config, material.streams.steps_per_epoch),
+        settings=StepSettings(
+            clip_norm=config.training.clip_norm,
+            clip_value=config.training.clip_value,
+            dropout=config.model.dropout,
+            recurrent_dropout=config.model.recurrent_dropout,
+            seed=config.seed,
+        ),
+        comm=comm,
+    )
+
+
+def evaluation_of(config: Config, material: Material, trainer: Trainer) -> LaneEvaluation | None:
+    if not len(material.validation):
+        return None
+    training = config.training
+    return LaneEvaluation(
+        trainer.model,
+        material.validation,
+        training.batch_size,
+        training.sequence_length,
+        trainer.comm,
+    )
+
+
+def plan_of(config: Config, total_steps: int) -> Plan:
+    return Plan(
+        total_steps=total_steps,
+        report_every=config.output.report_every,
+        evaluate_every=config.evaluation.every,
+        checkpoint_every=config.output.checkpoint_every,
+        sample_every=config.output.sample_every,
+        early_stopping=config.training.early_stopping,
+    )
