@@ -1,0 +1,129 @@
+"""Settings that fit a text: from its length and vocabulary, and the work one is ready to wait for.
+
+Two limits decide how wide the layer is. With more weights than some 4 N, a text of N characters is
+learned by heart; and of W multiply-adds most is learned where eight characters are read for each
+weight. To read a text more often than `PASSES` times only teaches its wording, so that ends the
+run on a short text, and time does on a long one. One wide layer, because the same weights in two
+narrow ones learn less from each character read.
+
+Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
+becomes work by the speed that was measured. Where the constants come from, and how close all this
+comes to settings made by hand, is in docs/choosing.md.
+"""
+
+import math
+from typing import NamedTuple
+
+WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+PASSES = 10
+EVALUATIONS = 24
+PATIENCE = 6
+NOMINAL_SPEED = 38e9
+"""Multiply-adds a second: two cores of a server (AMD Zen 3, no AVX-512), 512 units."""
+NOMINAL_SECONDS = 300
+"""For a text of a million characters, at `NOMINAL_SPEED`, when there is no budget."""
+
+
+class Text(NamedTuple):
+    """Length of the training and of the validation part, and how many different ``symbols``.
+
+    All in what the model reads: characters, or bytes.
+    """
+
+    characters: int
+    validation: int
+    symbols: int
+
+
+class Sizes(NamedTuple):
+    """What decides how long a step takes; an ``embedding_size`` of 0 is one-hot input."""
+
+    cell: str
+    layers: int
+    hidden_size: int
+    embedding_size: int
+    batch_size: int
+    sequence_length: int
+
+
+class Course(NamedTuple):
+    """What follows once the sizes are known; the schedule is a cosine of ``steps`` steps.
+
+    ``evaluation_characters``: so many of the validation part are read at each evaluation on the
+    way; 0: all of them.
+    """
+
+    dropout: float
+    learning_rate: float
+    minimum: float
+    steps: int
+    warmup_steps: int
+    evaluate_every: int
+    evaluation_characters: int
+    early_stopping: int
+
+
+def sizes(text: Text, *, work: float | None = None) -> Sizes:
+    """The sizes for a text and ``work`` multiply-adds, by default `nominal_work`."""
+    work = nominal_work(text) if work is None else work
+    affordable = (work / 384) ** 0.25  # where 12 H^2 a character allow to read 8 x 4 H^2 of them
+    width = _nearest(min(math.sqrt(text.characters), affordable))
+    embedding = 0 if text.symbols <= 256 else 64
+    found = Sizes("lstm", 1, width, embedding, 8, 64)
+    lanes = math.sqrt(_read(text, found, work)) / 45
+    return found._replace(
+        batch_size=_lanes(text, lanes),
+        sequence_length=max(1, min(64, text.characters // 64)),
+    )
+
+
+def course(text: Text, sizes: Sizes, *, work: float | None = None) -> Course:
+    """How a run of these sizes goes when it may do ``work`` multiply-adds."""
+    work = nominal_work(text) if work is None else work
+    read = _read(text, sizes, work)
+    steps = max(1, round(read / (sizes.batch_size * sizes.sequence_length)))
+    few = max(8192, round(read / (6 * EVALUATIONS)))
+    return Course(
+        dropout=round(min(0.5, 0.05 * read / text.characters), 2),
+        learning_rate=4e-3 if text.characters < 200_000 else 6e-3,
+        minimum=1e-4,
+        steps=steps,
+        warmup_steps=min(100, steps // 20),
+        evaluate_every=max(1, steps // EVALUATIONS),
+        evaluation_characters=few if few < text.validation else 0,
+        early_stopping=PATIENCE if text.validation else 0,
+    )
+
+
+def work_per_character(sizes: Sizes, symbols: int) -> float:
+    """Multiply-adds of training on one character: the forward products, and twice as many back.
+
+    A one-hot input is looked up, which counts nothing.
+    """
+    H, E, L = sizes.hidden_size, sizes.embedding_size, sizes.layers
+    return 3.0 * (4 * H * (E + H) + (L - 1) * 8 * H * H + H * symbols)
+
+
+def nominal_work(text: Text) -> float:
+    """What a run without a budget may do: five minutes for a million characters, as a rule.
+
+    It grows with the square root of the length, since a longer text is worth a larger model.
+    """
+    return NOMINAL_SECONDS * NOMINAL_SPEED * math.sqrt(max(1.0, text.characters / 1e6))
+
+
+def _read(text: Text, sizes: Sizes, work: float) -> float:
+    """How many characters the run reads in all."""
+    affordable = work / work_per_character(sizes, text.symbols)
+    return min(affordable, PASSES * text.characters)
+
+
+def _lanes(text: Text, wanted: float) -> int:
+    """A power of two near ``wanted`` from 8 to 128; fewer where the text is shorter than that."""
+    lanes = 1 << round(math.log2(max(8, min(128, wanted))))
+    return max(1, min(lanes, text.characters // 512))
+
+
+def _nearest(width: float) -> int:
+    """The size nearest to ``width``, by ratio."""
+    return min(WIDTHS, key=lambda size: abs(math.log(size / width)))

@@ -1,0 +1,117 @@
+"""Settings that fit a text: usable for every text, and monotone where they should be."""
+
+from itertools import pairwise, product
+
+import pytest
+
+from charlstm.config.fitting import (
+    NOMINAL_SPEED,
+    Course,
+    Sizes,
+    Text,
+    course,
+    nominal_work,
+    sizes,
+    work_per_character,
+)
+
+LENGTHS = (2, 50, 513, 5_000, 54_000, 90_000, 270_000, 1_003_854, 2_700_000, 90_000_000, 10**10)
+SYMBOLS = (1, 27, 65, 256, 257, 1522, 40_000)
+WORKS = (None, 1e6, 10 * NOMINAL_SPEED, 180 * NOMINAL_SPEED, 1e6 * NOMINAL_SPEED)
+CASES = list(product(LENGTHS, SYMBOLS, WORKS))
+
+
+def text_of(characters: int, symbols: int = 65) -> Text:
+    return Text(characters, characters // 9, symbols)
+
+
+def fit(text: Text, work: float | None) -> tuple[Sizes, Course]:
+    found = sizes(text, work=work)
+    return found, course(text, found, work=work)
+
+
+@pytest.mark.parametrize(("characters", "symbols", "work"), CASES)
+def test_every_text_gets_settings_that_can_be_used(characters, symbols, work):
+    text = text_of(characters, symbols)
+    found, way = fit(text, work)
+    assert found.batch_size * found.sequence_length < max(2, characters)
+    assert min(found.layers, found.hidden_size, found.batch_size, found.sequence_length) >= 1
+    assert 0 <= way.dropout < 1
+    assert 0 <= way.warmup_steps < way.steps
+    assert 0 < way.minimum < way.learning_rate
+    assert 1 <= way.evaluate_every <= way.steps
+    assert 0 <= way.evaluation_characters < max(1, text.validation)
+
+
+@pytest.mark.parametrize(("characters", "work"), list(product(LENGTHS, WORKS)))
+def test_it_is_evaluated_twenty_times_or_at_every_step(characters, work):
+    _, way = fit(text_of(characters), work)
+    assert way.evaluate_every == 1 or way.steps // way.evaluate_every >= 20
+
+
+@pytest.mark.parametrize("characters", LENGTHS)
+def test_more_work_never_means_a_smaller_layer_or_a_shorter_reading(characters):
+    text = text_of(characters)
+    fits = [fit(text, seconds * NOMINAL_SPEED) for seconds in (2, 10, 60, 180, 600, 3600)]
+    assert all(a.hidden_size <= b.hidden_size for (a, _), (b, _) in pairwise(fits))
+
+
+@pytest.mark.parametrize("symbols", SYMBOLS)
+def test_a_longer_text_never_gets_a_smaller_layer(symbols):
+    widths = [sizes(text_of(n, symbols)).hidden_size for n in LENGTHS]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+
+
+@pytest.mark.parametrize("work", [60 * NOMINAL_SPEED, 180 * NOMINAL_SPEED])
+def test_a_long_text_takes_the_work_it_was_given(work):
+    text = text_of(1_003_854)
+    found, way = fit(text, work)
+    read = way.steps * found.batch_size * found.sequence_length
+    assert read * work_per_character(found, text.symbols) == pytest.approx(work, rel=0.01)
+
+
+def test_a_short_text_ends_before_its_time():
+    text = text_of(54_000)
+    found, way = fit(text, 3600 * NOMINAL_SPEED)
+    read = way.steps * found.batch_size * found.sequence_length
+    assert read * work_per_character(found, text.symbols) < 120 * NOMINAL_SPEED
+
+
+def test_the_fewer_the_passes_the_less_is_dropped():
+    rates = [fit(text_of(n), 180 * NOMINAL_SPEED)[1].dropout for n in LENGTHS[4:]]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] >= 0.4
+    assert rates[-1] <= 0.05
+
+
+def test_sizes_that_the_user_chose_are_taken_as_they_are():
+    text = text_of(1_003_854)
+    own = sizes(text)._replace(hidden_size=128, batch_size=20)
+    way = course(text, own, work=40 * NOMINAL_SPEED)
+    read = way.steps * 20 * own.sequence_length
+    assert read * work_per_character(own, 65) == pytest.approx(40 * NOMINAL_SPEED, rel=0.01)
+
+
+def test_without_validation_text_nothing_stops_early():
+    text = Text(54_000, 0, 65)
+    assert course(text, sizes(text)).early_stopping == 0
+
+
+def test_many_symbols_are_embedded_and_few_as_they_are():
+    assert sizes(text_of(540_000, 1522)).embedding_size > 0
+    assert sizes(text_of(540_000, 1522)).embedding_size < 1522
+
+
+def test_work_counts_every_product_of_a_step():
+    own = Sizes("lstm", 3, 7, 5, 2, 4)
+    forward = 4 * 7 * (5 + 7) + 2 * 4 * 7 * (7 + 7) + 7 * 11
+    assert work_per_character(own, 11) == 3 * forward
+    one_hot = own._replace(embedding_size=0)
+    assert work_per_character(one_hot, 11) == 3 * (forward - 4 * 7 * 5)
+
+
+def test_a_run_without_budget_takes_minutes_not_hours_up_to_ten_megabytes():
+    seconds = [nominal_work(text_of(n)) / NOMINAL_SPEED for n in LENGTHS]
+    assert seconds == sorted(seconds)
+    assert max(s for n, s in zip(LENGTHS, seconds, strict=True) if n < 10_000_000) <= 1200
