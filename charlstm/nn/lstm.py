@@ -235,6 +235,6 @@ def weight_gradients(
     _, T, B, H = da.shape
     h_prev = tape.h[:-1].reshape(T * B, H)
     np.matmul(h_prev.T, da.reshape(4, T * B, H), out=W_h.grad)
-    dx = None if is_one_hot(x) else np.empty_like(x)
+    dx = None if is_one_hot(x) else np.empty_like(x, order="C")  # x may lie in another order
     project_backward(da, x, W_x.value, dW=W_x.grad, db=None if b is None else b.grad, dx=dx)
     return dx

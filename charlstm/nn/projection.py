@@ -38,7 +38,8 @@ def project_backward(
 ) -> None:
     """Gradients of ``project`` from ``da``: ``(4, T, B, H)``; writes ``dW``, ``db`` and ``dx``.
 
-    ``dx`` is None where nobody asks for it: a one-hot input has no gradient.
+    ``dx`` is None where nobody asks for it: a one-hot input has no gradient. It must be
+    C-contiguous: else its rows are a copy, and what is written to them is lost.
     """
     gates, T, B, H = da.shape
     da = da.reshape(gates, T * B, H)
@@ -51,6 +52,7 @@ def project_backward(
     if db is not None:
         np.matmul(np.ones(T * B, da.dtype), da, out=db)
     if dx is not None:
+        assert dx.flags.c_contiguous
         rows = dx.reshape(T * B, -1)
         product = np.empty_like(rows)
         multiply(da[0], W[0].T, out=rows)

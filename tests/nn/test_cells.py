@@ -131,6 +131,47 @@ def test_states_that_go_in_and_out_belong_to_the_caller(cell: str, rng) -> None:
     np.testing.assert_array_equal(end, end_before)
 
 
+def batch_first(a: np.ndarray) -> np.ndarray:
+    return np.swapaxes(np.swapaxes(a, 0, 1).copy(), 0, 1)
+
+
+def every_other(a: np.ndarray) -> np.ndarray:
+    return np.repeat(a, 2, axis=-1)[..., ::2]
+
+
+def backwards(a: np.ndarray) -> np.ndarray:
+    return a[::-1].copy()[::-1]
+
+
+@every_cell
+@pytest.mark.parametrize("lay", [batch_first, np.asfortranarray, every_other, backwards])
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_how_an_array_lies_in_memory_changes_nothing(cell: str, lay, one_hot: bool, rng) -> None:
+    """The input, what comes back from above, the states and the mask."""
+    layer, mask = random_layer(cell, D, H), masks(cell, rng)
+    x = rng.integers(D, size=(T, B)) if one_hot else rng.standard_normal((T, B, D))
+    state, dstate = random_state(B, H, rng), random_state(B, H, rng)
+    dout = rng.standard_normal((T, B, H))
+    straight = both_ways(layer, x, state, dout, dstate=dstate, mask=mask)
+    assert not lay(x).flags.c_contiguous
+    laid = both_ways(
+        layer,
+        lay(x),
+        State(*map(lay, state)),
+        lay(dout),
+        dstate=State(*map(lay, dstate)),
+        mask=None if mask is None else lay(mask),
+    )
+    close = {"rtol": 1e-12, "atol": 1e-13}
+    np.testing.assert_allclose(laid.out, straight.out, **close)
+    np.testing.assert_allclose(laid.end, straight.end, **close)
+    np.testing.assert_allclose(laid.dstart, straight.dstart, **close)
+    if not one_hot:
+        np.testing.assert_allclose(laid.dx, straight.dx, **close)
+    for name, gradient in straight.gradients.items():
+        np.testing.assert_allclose(laid.gradients[name], gradient, **close, err_msg=name)
+
+
 @every_cell
 def test_float32_is_float64_rounded(cell: str, rng) -> None:
     exact, rounded = (random_layer(cell, D, H, dtype=dtype) for dtype in (np.float64, np.float32))

@@ -38,6 +38,14 @@ def test_backward_agrees_with_einsum(W_and_b, rng, one_hot: bool) -> None:
         np.testing.assert_allclose(dx, np.einsum("ktbh,kdh->tbd", da, W), rtol=1e-11)
 
 
+def test_a_dx_that_would_not_be_written_is_refused(W_and_b, rng) -> None:
+    W, _ = W_and_b
+    x, da = rng.standard_normal((T, B, D)), rng.standard_normal((4, T, B, H))
+    dx = np.empty((B, T, D)).swapaxes(0, 1)
+    with pytest.raises(AssertionError):
+        project_backward(da, x, W, dW=np.empty_like(W), db=None, dx=dx)
+
+
 def test_sum_rows_by_id(rng) -> None:
     rows, ids = rng.standard_normal((2, 30, H)), rng.integers(5, size=30)
     out = np.full((2, 9, H), np.nan)
