@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from charlstm.nn.parameter import Array, Parameter
+from charlstm.nn.parameter import Array, Parameter, uniform
 from charlstm.nn.projection import sum_rows_by_id
 
 
@@ -12,8 +12,8 @@ class Embedding:
     def __init__(
         self, size: int, width: int, rng: np.random.Generator, dtype: type = np.float32
     ) -> None:
-        weights = (2.0 * rng.random((size, width)) - 1.0) * np.sqrt(3.0)  # variance 1
-        self.E = Parameter(weights.astype(dtype))
+        variance_1 = np.sqrt(3.0)
+        self.E = Parameter(uniform(rng, (size, width), variance_1, dtype))
 
     def parameters(self) -> dict[str, Parameter]:
         return {"E": self.E}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from charlstm.nn.parameter import Array, Parameter
+from charlstm.nn.parameter import Array, Parameter, uniform
 
 
 class Linear:
@@ -12,8 +12,7 @@ class Linear:
         self, input_size: int, output_size: int, rng: np.random.Generator, dtype: type = np.float32
     ) -> None:
         reach = 1.0 / np.sqrt(input_size)
-        weights = (2.0 * rng.random((input_size, output_size)) - 1.0) * reach
-        self.W_y = Parameter(weights.astype(dtype))
+        self.W_y = Parameter(uniform(rng, (input_size, output_size), reach, dtype))
         self.b_y = Parameter(np.zeros(output_size, dtype))
 
     def parameters(self) -> dict[str, Parameter]:

@@ -95,7 +95,7 @@ class CharLM:
             named |= {f"lstm.{number}.{name}": p for name, p in layer.parameters().items()}
         return named | {f"linear.{name}": p for name, p in self.linear.parameters().items()}
 
-    def expect(self, counts: Array) -> None:
+    def start_from_frequencies(self, counts: Array) -> None:
         """Start with the characters' frequencies as the prediction: ``b_y = log p``.
 
         ``counts``: ``(V,)``; one is added to each. From ``b_y = 0`` the first few hundred steps

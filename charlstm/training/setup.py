@@ -42,7 +42,7 @@ def _give_first_values(model: CharLM, config: Config, material: Material) -> Non
         model.values[...] = source.model.values
     else:
         sample = np.asarray(material.train[:ENOUGH_TO_COUNT])
-        model.expect(np.bincount(sample, minlength=material.corpus.vocabulary.size))
+        model.start_from_frequencies(np.bincount(sample, minlength=material.corpus.vocabulary.size))
 
 
 def _new_trainer(config: Config, material: Material, comm: Comm) -> Trainer:

@@ -226,11 +226,11 @@ def test_the_first_layers_inputs_are_heard_from_the_start() -> None:
     assert np.abs(upper).max() == pytest.approx(1 / np.sqrt(H), rel=0.01)
 
 
-def test_expecting_frequencies_predicts_them() -> None:
+def test_starting_from_frequencies_predicts_them() -> None:
     counts = np.array([7, 0, 2, 1])
     model = CharLM(Shape(4, layers=1, hidden_size=5, dtype="float64"))
     model.linear.W_y.value[...] = 0.0
-    model.expect(counts)
+    model.start_from_frequencies(counts)
     logits, _ = model.forward(np.zeros((1, 1), int), model.zero_states(1), model.tape(1, 1))
     probabilities = np.exp(logits[0]) / np.exp(logits[0]).sum()
     np.testing.assert_allclose(probabilities, np.array([8, 1, 3, 2]) / 14, rtol=1e-12)
