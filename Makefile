@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench torture clean
+.PHONY: help install demo test check bench torture cluster clean
 
 help:
 	@echo "make demo      train configs/quickstart.yaml (about a minute) and print a sample"
@@ -16,6 +16,7 @@ help:
 	@echo "make check     the tests, and lint, format and types: what a change must pass"
 	@echo "make bench     measure speed, against other programs where they can be installed"
 	@echo "make torture   the long form of the tests that kill, corrupt and fuzz"
+	@echo "make cluster   the scripts and ranks on a small Slurm and network made here (root, Linux)"
 	@echo "make clean     remove what these commands made, except runs/"
 
 install: $(INSTALLED)
@@ -48,6 +49,9 @@ bench: $(INSTALLED)
 
 torture: $(INSTALLED)
 	$(BIN)/python -m pytest --torture -o faulthandler_timeout=3600
+
+cluster: $(INSTALLED)
+	nice $(BIN)/python tests/cluster/run.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import tiny
 from places import ROOT
-from processes import wait_until
+from processes import children_of, wait_until
 
 EXAMPLES = ROOT / "examples"
 SWEEP = EXAMPLES / "sweep.sh"
 ARRAY = EXAMPLES / "slurm-array.sh"
+MPI = EXAMPLES / "slurm-mpi.sh"
 
 CONFIG = """\
 data: {files: text.txt, validation_fraction: 0.4}
@@ -29,11 +30,15 @@ def laid_out(folder: Path) -> Path:
     """A configuration, a text, and a ``charlstm`` for the PATH: the one being tested."""
     (folder / "c.yaml").write_text(CONFIG)
     (folder / "text.txt").write_text(tiny.TEXT)
-    command = folder / "bin" / "charlstm"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m charlstm "$@"\n')
-    command.chmod(0o755)
+    (folder / "bin").mkdir()
+    put_command(folder, "charlstm", f'exec {shlex.quote(sys.executable)} -m charlstm "$@"')
     return folder
+
+
+def put_command(folder: Path, name: str, *lines: str) -> None:
+    command = folder / "bin" / name
+    command.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    command.chmod(0o755)
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return table_of(sweep(laid_out(folder)))
 
 
-@pytest.mark.parametrize("script", [SWEEP, ARRAY], ids=lambda path: path.name)
+@pytest.mark.parametrize("script", [SWEEP, ARRAY, MPI], ids=lambda path: path.name)
 def test_a_script_can_be_started_and_parsed(script: Path):
     assert os.access(script, os.X_OK)
     shell = script.read_text().splitlines()[0].removeprefix("#!")
@@ -137,30 +142,96 @@ def test_a_sweep_that_cannot_start_fails(folder: Path, jobs: str, code: int):
     assert "expected a whole number" in err
 
 
-def test_a_task_of_an_array(folder: Path):
-    process = start(
-        folder,
-        ARRAY,
-        "training.steps=20",
-        CONFIG="c.yaml",
-        SLURM_ARRAY_TASK_ID="1",
-        SLURM_CPUS_PER_TASK="1",
-    )
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (0, "runs/array/h128\n"), err
+# Scripts for a queue, under commands that stand for Slurm's. tests/cluster has a real Slurm.
+
+RUNS = {"array": "runs/array/h64", "mpi": "runs/mpi", "single": "runs/quickstart"}
+each_script = pytest.mark.parametrize("name", RUNS)
 
 
-def test_a_task_that_slurm_stops_saves_and_ends_by_the_signal(folder: Path):
-    process = start(
-        folder, ARRAY, "training.steps=100000000", CONFIG="c.yaml", SLURM_ARRAY_TASK_ID="0"
+def script_of_the_readme(folder: Path) -> Path:
+    text = (ROOT / "README.md").read_text()
+    beginning = text.index("#!/bin/bash\n#SBATCH")
+    script = folder / "single.sh"
+    script.write_text(text[beginning : text.index("```", beginning)])
+    script.chmod(0o755)
+    return script
+
+
+def queued(folder: Path, name: str, **variables: str) -> subprocess.Popen[str]:
+    """A script that trains c.yaml. What it puts back into the queue is noted in ``requeued``."""
+    put_command(folder, "scontrol", f'echo "$@" >> {shlex.quote(str(folder / "requeued"))}')
+    (folder / "configs").mkdir()
+    (folder / "configs" / "quickstart.yaml").write_text(
+        (folder / "c.yaml").read_text().replace("text.txt", "../text.txt")
     )
-    run = folder / "runs" / "array" / "h64"
+    commands = {
+        "array": [ARRAY],
+        "mpi": [MPI, "c.yaml", RUNS["mpi"]],
+        "single": [script_of_the_readme(folder)],
+    }
+    given = {"CONFIG": "c.yaml", "SLURM_ARRAY_TASK_ID": "0", "SLURM_JOB_ID": "77"}
+    return start(folder, *commands[name], **given | variables)
+
+
+def put_srun(folder: Path, *instead: str) -> None:
+    """Without its options, a command runs as it is; or something else happens."""
+    strip = 'while [ "${1#--}" != "$1" ]; do shift; done'
+    put_command(folder, "srun", *(instead or (strip, 'exec "$@"')))
+
+
+@each_script
+def test_a_job_that_gets_ready(folder: Path, name: str):
+    put_srun(folder)
+    out, err = (process := queued(folder, name)).communicate(timeout=60)
+    assert (process.returncode, out) == (0, f"{RUNS[name]}\n"), err
+    assert tiny.newest(folder / RUNS[name]).progress.finished
+    assert not (folder / "requeued").exists()
+
+
+@each_script
+def test_a_job_that_reaches_its_limit_saves_and_goes_back_into_the_queue(folder: Path, name: str):
+    put_srun(folder)
+    (folder / "c.yaml").write_text(CONFIG.replace("steps: 400", "steps: 100000000"))
+    process = queued(folder, name)
+    run = folder / RUNS[name]
     wait_until(lambda: any(run.glob("checkpoints/step-*")), seconds=60)
-    process.terminate()  # the batch shell alone, as --signal=B:TERM does
+    for child in children_of(process.pid):  # what srun started, as --signal without B: does
+        os.kill(child, signal.SIGTERM)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGTERM
+    assert process.returncode == 128 + signal.SIGTERM
     assert "Stopped by SIGTERM" in err
     assert not tiny.newest(run).progress.finished
+    assert (folder / "requeued").read_text() == "requeue 77\n"
+
+
+@each_script
+def test_a_job_that_fails_does_not_come_back(folder: Path, name: str):
+    put_srun(folder)
+    (folder / "text.txt").unlink()
+    _, err = (process := queued(folder, name)).communicate(timeout=60)
+    assert process.returncode == 3
+    assert "text.txt" in err
+    assert not (folder / "requeued").exists()
+
+
+@each_script
+def test_nor_if_srun_ends_as_at_the_limit_with_nothing_new_saved(folder: Path, name: str):
+    put_srun(folder, f"exit {128 + signal.SIGTERM}")
+    saved = folder / RUNS[name] / "checkpoints" / "step-00000007.safetensors"
+    saved.parent.mkdir(parents=True)
+    saved.touch()
+    process = queued(folder, name)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not (folder / "requeued").exists()
+
+
+def test_a_task_of_an_array_and_the_settings_after_it(folder: Path):
+    put_srun(folder)
+    environment = {"CONFIG": "c.yaml", "SLURM_ARRAY_TASK_ID": "1", "SLURM_CPUS_PER_TASK": "1"}
+    process = start(folder, ARRAY, "training.steps=20", **environment)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "runs/array/h128\n"), err
 
 
 @pytest.mark.parametrize(
