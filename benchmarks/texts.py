@@ -2,9 +2,10 @@
 
     python benchmarks/texts.py FOLDER [--corpora ../shared/data]
 
-The notes are made here, by chance from our own words, and so is the newspaper that ships in data/.
-The others are cut from public corpora if they lie in CORPORA (data/README.md says where they come
-from), and code is that of the Python that runs this. A text that cannot be made is left out.
+The notes are made here, by chance from our own words, and so is the newspaper that ships in data/;
+the pages are this project's own. The others are cut from public corpora if they lie in CORPORA
+(data/README.md says where they come from), and code is that of the Python that runs this. A text
+that cannot be made is left out.
 """
 
 import argparse
@@ -72,6 +73,8 @@ every_map_leaves_something_out silence_is_an_answer_too a_list_is_not_a_plan
 good_tools_disappear_in_the_hand one_should_walk_before_deciding maybe_the_question_is_wrong
 the_first_version_teaches_most cold_water_wakes_the_mind habits_are_frozen_decisions"""
 )
+ONSETS = _words("b br ch d dr f g gl h j k kl l m n p pl r s sh sk st t tr v w z")
+RIMES = _words("a al an ar ath e el en er et i in is it o ol on or u un us y ai eau ow ing")
 MONTHS = _words("""Jan Feb March April May June July Aug Sept Oct Nov Dec""")
 DAYS = _words("""Mon Tue Wed Thu Fri Sat Sun""")
 CLAUSES = (
@@ -136,12 +139,32 @@ def notes(characters: int, seed: int = 1) -> str:
 
 
 def _page(chance: random.Random) -> Iterator[str]:
-    near = {name: chance.sample(words, 5) for name, words in _WORDS.items()}
+    near = {name: chance.sample(words, 4) for name, words in _WORDS.items()}
+    for name in ("who", "place", "topic", "thing"):  # of whom and what nobody has heard before
+        near[name] += [_invented(chance, name in ("who", "place")) for _ in range(2)]
     yield _fill(chance.choice(HEADINGS), near, chance)
     for _ in range(chance.randint(2, 9)):
         line = _fill(chance.choice(LINES), near, chance)
         plain = line[0] in "-?T"
+        line = " ".join(_hasty(word, chance) for word in line.split(" "))
         yield line if plain or chance.random() < 0.4 else line[0].upper() + line[1:]
+
+
+def _invented(chance: random.Random, capital: bool) -> str:
+    word = "".join(
+        chance.choice(ONSETS) + chance.choice(RIMES) for _ in range(chance.randint(2, 3))
+    )
+    return word.capitalize() if capital else word
+
+
+def _hasty(word: str, chance: random.Random) -> str:
+    """Now and then a word is cut short, written without vowels, or with two letters swapped."""
+    if len(word) < 5 or not word.isalpha() or chance.random() > 0.12:
+        return word
+    place = chance.randint(1, len(word) - 2)
+    swapped = word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+    bare = word[0] + "".join(letter for letter in word[1:] if letter not in "aeiou")
+    return chance.choice((swapped, bare, word[: place + 2] + "."))
 
 
 _WORDS = {
@@ -186,6 +209,14 @@ _NUMBERS: dict[str, Callable[[random.Random], str]] = {
 }
 
 
+def pages(characters: int) -> str:
+    """What this project says of itself: real prose of ours, full of lists, names and figures."""
+    top = HERE.parent
+    files = [top / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+    files += [top / "docs" / f"{name}.md" for name in ("api", "derivation", "look", "reliability")]
+    return "".join(file.read_text("utf-8") for file in files)[:characters]
+
+
 def python_code(characters: int) -> str:
     """Modules of this Python's standard library in the order of their names."""
     folder = Path(sysconfig.get_paths()["stdlib"])
@@ -203,6 +234,7 @@ def _cut(name: str, start: int, characters: int | None) -> Callable[[Path], str]
 
 TEXTS: dict[str, Callable[[Path], str]] = {
     "notes-60k": lambda corpora: notes(60_000),
+    "pages-60k": lambda corpora: pages(60_000),
     "prose-60k": _cut("warpeace.txt", 900_000, 60_000),
     "prose-100k": _cut("warpeace.txt", 1_500_000, 100_000),
     "plays-300k": _cut("tinyshakespeare.txt", 300_000, 300_000),

@@ -98,9 +98,9 @@ def test_without_validation_text_nothing_stops_early():
     assert course(text, sizes(text)).early_stopping == 0
 
 
-def test_many_symbols_are_embedded_and_few_as_they_are():
-    assert sizes(text_of(540_000, 1522)).embedding_size > 0
-    assert sizes(text_of(540_000, 1522)).embedding_size < 1522
+def test_every_text_is_embedded_and_many_symbols_in_more_numbers():
+    few, many = sizes(text_of(540_000, 65)), sizes(text_of(540_000, 1522))
+    assert 0 < few.embedding_size < many.embedding_size < few.hidden_size
 
 
 def test_work_counts_every_product_of_a_step():
