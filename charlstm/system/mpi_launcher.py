@@ -22,6 +22,7 @@ SIGNS = {
     "PMIX_RANK": "srun --mpi=pmix, prun",
 }
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+_SLURM_SIZE = "SLURM_STEP_NUM_TASKS"  # what srun started has it, a batch script has not
 _LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "PMI_LOCAL_SIZE")
 _TAG = 8
 _PAUSE = 0.01  # seconds
@@ -31,17 +32,36 @@ def launched() -> bool:
     """Whether an MPI launcher started this process, by the variables that it sets.
 
     ``CHARLSTM_MPI=1`` says so for a launcher that sets none of `SIGNS`, ``CHARLSTM_MPI=0`` denies
-    it. Slurm's own variables are no sign: a batch script has them, and starts one process.
+    it. Slurm's own variables are no sign: a batch script has most of them, and is one process.
     """
     switch = os.environ.get(SWITCH)
     if switch in ("0", "1"):
         return switch == "1"
-    return any(name in os.environ for name in SIGNS) and os.environ.get("PMI_SIZE") != "1"
+    return any(name in os.environ for name in SIGNS) and not _started_alone()
+
+
+def _started_alone() -> bool:
+    """By a launcher that may speak MPI by default, as srun does where Slurm is set up so."""
+    return os.environ.get(_SLURM_SIZE if _in_a_pmix_step() else "PMI_SIZE") == "1"
+
+
+def _in_a_pmix_step() -> bool:
+    """Of Slurm, not of a launcher that Slurm has started."""
+    by_slurm = os.environ.get("PMIX_NAMESPACE", "").startswith("slurm.")
+    return by_slurm and _SLURM_SIZE in os.environ
 
 
 def ranks_started() -> int:
     """How many processes the job has, as far as the launcher says; 1 if it does not."""
-    return max(int(os.environ.get(name, "1")) for name in _SIZES)
+    names = (*_SIZES, _SLURM_SIZE) if _in_a_pmix_step() else _SIZES
+    return max(int(os.environ.get(name, "1")) for name in names)
+
+
+def tasks_without_mpi() -> int:
+    """How many processes srun has started of which each trains by itself; 1 if that is meant."""
+    if launched() or SWITCH in os.environ:
+        return 1
+    return int(os.environ.get(_SLURM_SIZE, "1"))
 
 
 def ranks_on_this_machine() -> int | None:

@@ -21,7 +21,12 @@ from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone, Comm
 from charlstm.system.files import LineWriter, write_atomically
 from charlstm.system.mpi_comm import leading
-from charlstm.system.mpi_launcher import launched, refuse_to_lead_twice
+from charlstm.system.mpi_launcher import (
+    SWITCH,
+    launched,
+    refuse_to_lead_twice,
+    tasks_without_mpi,
+)
 from charlstm.system.shared_comm import local_ranks
 from charlstm.system.signals import SignalWishes
 from charlstm.training.console import Say, display_for
@@ -56,6 +61,7 @@ class Outcome:
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
     refuse_to_lead_twice()
+    _warn_of_tasks(say)
     folder = RunFolder(path)
     material = read_material_for(config, cache_beside(path, say))
     check_memory(config, material.corpus.vocabulary.size)
@@ -82,6 +88,14 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
             )
             recorder = RunRecorder(folder, identity, display, progress, material.total_steps)
             return _train(config, material, trainer, progress, recorder)
+
+
+def _warn_of_tasks(say: Say) -> None:
+    if (tasks := tasks_without_mpi()) > 1:
+        say(
+            f"Warning: srun started {tasks} processes, and each trains by itself; to share the"
+            f" work, give it --mpi=pmix, or what srun --mpi=list shows ({SWITCH}=0: it is meant so)"
+        )
 
 
 def _take_back_later_reports(folder: RunFolder, progress: Progress) -> None:

@@ -310,9 +310,26 @@ def test_nobody_survives_a_killed_launcher(endless: Endless) -> None:
 
 @pytest.fixture
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in [*mpi_launcher.SIGNS, mpi_launcher.SWITCH]:
+    for name in [
+        *mpi_launcher.SIGNS,
+        mpi_launcher.SWITCH,
+        "PMIX_NAMESPACE",
+        "SLURM_STEP_NUM_TASKS",
+    ]:
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
+
+
+def slurm_step(tasks: int, mpi: str) -> dict[str, str]:
+    """What srun sets, as seen with Slurm 22.05."""
+    variables = {"SLURM_STEP_NUM_TASKS": str(tasks), "SLURM_PROCID": "0"}
+    pmix = {"PMIX_NAMESPACE": "slurm.pmix.2.0", "PMIX_RANK": "0"}
+    return variables | {"pmix": pmix, "pmi2": {"PMI_SIZE": str(tasks)}, "none": {}}[mpi]
+
+
+# mpirun and prun start their daemons by srun, so what they start has the variables of a step too.
+MPIRUN_IN_SLURM = {"OMPI_COMM_WORLD_SIZE": "4", "PMIX_RANK": "0", "PMIX_NAMESPACE": "3042771201"}
+PRUN_IN_SLURM = {"PMIX_RANK": "0", "PMIX_NAMESPACE": "prterun-n1-11@1"}
 
 
 @pytest.mark.parametrize(
@@ -324,6 +341,14 @@ def no_launcher(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ({"PMI_SIZE": "1"}, False),
         ({"PMIX_RANK": "0"}, True),
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, False),
+        (slurm_step(4, "pmix"), True),
+        (slurm_step(1, "pmix"), False),
+        (slurm_step(1, "pmix") | {"CHARLSTM_MPI": "1"}, True),
+        (slurm_step(4, "pmi2"), True),
+        (slurm_step(1, "pmi2"), False),
+        (slurm_step(4, "none"), False),
+        (slurm_step(1, "none") | MPIRUN_IN_SLURM, True),
+        (slurm_step(1, "none") | PRUN_IN_SLURM, True),
         ({"SLURM_NTASKS": "4", "CHARLSTM_MPI": "1"}, True),
         ({"OMPI_COMM_WORLD_SIZE": "4", "CHARLSTM_MPI": "0"}, False),
     ],
@@ -334,6 +359,41 @@ def test_a_launcher_is_known_by_its_variables(
     for name, value in variables.items():
         no_launcher.setenv(name, value)
     assert mpi_launcher.launched() is expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "ranks", "tasks"),
+    [
+        ({}, 1, 1),
+        (slurm_step(4, "pmix"), 4, 1),
+        (slurm_step(4, "pmi2"), 4, 1),
+        (slurm_step(4, "none"), 1, 4),
+        (slurm_step(4, "none") | {"CHARLSTM_MPI": "0"}, 1, 1),
+        (slurm_step(1, "pmix"), 1, 1),
+        (slurm_step(2, "none") | MPIRUN_IN_SLURM, 4, 1),
+        (slurm_step(2, "none") | PRUN_IN_SLURM, 1, 1),
+    ],
+)
+def test_what_srun_started_is_counted(
+    no_launcher: pytest.MonkeyPatch, variables: dict[str, str], ranks: int, tasks: int
+) -> None:
+    for name, value in variables.items():
+        no_launcher.setenv(name, value)
+    assert mpi_launcher.ranks_started() == ranks
+    assert mpi_launcher.tasks_without_mpi() == tasks
+
+
+def test_srun_without_mpi_says_what_is_missing(
+    no_launcher: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    no_launcher.setenv("SLURM_STEP_NUM_TASKS", "2")
+    program = [sys.executable, "-m", "charlstm", "train", config_file(tmp_path), "training.steps=1"]
+    done = subprocess.run(
+        [*program, "--out", tmp_path / "run"], capture_output=True, text=True, check=True
+    )
+    (warning,) = [line for line in done.stderr.splitlines() if "Warning" in line]
+    assert "srun started 2 processes, and each trains by itself" in warning
+    assert "--mpi=pmix" in warning
 
 
 def test_without_mpi4py_a_launched_process_says_what_to_install(
@@ -347,11 +407,15 @@ def test_without_mpi4py_a_launched_process_says_what_to_install(
 
 
 @needs_mpi
-def test_processes_that_cannot_see_each_other_are_refused(tmp_path: Path) -> None:
-    """As with an mpi4py that was built for another MPI than that of mpirun."""
+@pytest.mark.parametrize("launcher", ["pmi2", "pmix"])
+def test_processes_that_cannot_see_each_other_are_refused(tmp_path: Path, launcher: str) -> None:
+    """As with an mpi4py that was built for another MPI than that of the launcher."""
+    variables = slurm_step(4, launcher)
+    if launcher == "pmix":  # Open MPI would look for its server
+        variables["PMIX_RANK"] = ""
     finished = subprocess.run(
         [sys.executable, "-m", "charlstm", "train", config_file(tmp_path)],
-        env={**os.environ, "PMI_SIZE": "4"},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
