@@ -7,13 +7,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench torture cluster clean
+.PHONY: help install demo test lint check oldest bench torture cluster clean
 
 help:
 	@echo "make demo      train configs/quickstart.yaml (about a minute) and print a sample"
 	@echo "make install   make the environment $(VENV) with charlstm and the tools in it"
 	@echo "make test      run the tests"
-	@echo "make check     the tests, and lint, format and types: what a change must pass"
+	@echo "make lint      lint, format and types"
+	@echo "make check     lint and test: what a change must pass"
+	@echo "make oldest    the tests with the oldest packages that pyproject.toml allows"
 	@echo "make bench     measure speed, against other programs where they can be installed"
 	@echo "make torture   the long form of the tests that kill, corrupt and fuzz"
 	@echo "make cluster   the scripts and ranks on a small Slurm and network made here (root, Linux)"
@@ -37,11 +39,20 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-check: $(INSTALLED)
+lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+
+check: lint test
+
+# In an environment of its own. The oldest NumPy has wheels for Python 3.11 and 3.12 only.
+oldest:
+	@mkdir -p build
+	@$(PYTHON) -c 'import tomllib; \
+	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*(each.replace(">=", "==") for each in project["dependencies"]), sep="\n")' > build/oldest.txt
+	PIP_CONSTRAINT="$(CURDIR)/build/oldest.txt" $(MAKE) VENV=.venv-oldest test
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
@@ -54,5 +65,5 @@ cluster: $(INSTALLED)
 	nice $(BIN)/python tests/cluster/run.py
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-oldest dist build .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

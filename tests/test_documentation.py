@@ -26,7 +26,8 @@ from charlstm.config.schema import setting_paths
 from charlstm.config.strict_yaml import load
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OTHER_PAGES = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")]
+OTHER_NAMES = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "data/README.md")
+OTHER_PAGES = [ROOT / name for name in OTHER_NAMES]
 
 SHORT = ["training.steps=2", "schedule.warmup_steps=1", "training.workers=1"]
 SHORT += ["output.report_every=1"]
