@@ -217,8 +217,8 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
     from charlstm.config.reading import config_from_dict
     from charlstm.system.comm import Alone
     from charlstm.training import run
-    from charlstm.training.dataset import read_material
-    from charlstm.training.trainer import Wishes
+    from charlstm.training.dataset import read_dataset
+    from charlstm.training.trainer import Requests
 
     times, spreads = {}, []
     for lanes in (batch // 16, batch // 4, batch):
@@ -230,12 +230,12 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
             },
             "scaling",
         )
-        trainer, _ = run.prepare(config, read_material(config), Alone(), None)
+        trainer, _ = run.prepare(config, read_dataset(config), Alone(), None)
         samples = []
         started = time.perf_counter()
         while len(samples) < 5 or (time.perf_counter() - started < 3 and len(samples) < 200):
             before = time.perf_counter()
-            trainer.step(Wishes())
+            trainer.step(Requests())
             samples.append(time.perf_counter() - before)
         quarters = statistics.quantiles(samples[1:], n=4)
         times[lanes] = quarters[0]  # what else runs on the machine can only slow a step down

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Shape(NamedTuple):
-    """B streams, T steps, H units, L layers; V characters, one-hot."""
+    """B batches, T steps, H units, L layers; V characters, one-hot."""
 
     B: int
     T: int

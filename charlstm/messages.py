@@ -1,12 +1,25 @@
 """Values, paths, counts and times as a user reads them: one printable line."""
 
+import difflib
 import reprlib
+from collections.abc import Iterable
 from pathlib import Path
+
+LONGEST_PATH = 200
 
 _short_repr = reprlib.Repr()
 _short_repr.maxstring = 40
 _short_repr.maxother = 40
 _short_repr.maxlong = 40
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""The text with what could not be seen, or would move a cursor or turn a line around, as its
+    escape: ``\n``, ``\x1b``, ``\u202e``. ``keep``: which of those characters stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
 def shorten(value: object) -> str:
@@ -18,20 +31,24 @@ def shorten(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def show(path: Path) -> str:
-    """The path for a message: one line, no control characters, whatever the name holds."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
-
-
-LONGEST_SHOWN = 200
-
-
-def shown(path: str | Path) -> str:
-    """A path as messages print it: on one line, of bounded length, without control characters."""
+def show(path: str | Path) -> str:
+    """A path for a message: one printable line, and of a very long one the end."""
     text = str(path)
-    if len(text) > LONGEST_SHOWN:
-        text = "..." + text[-LONGEST_SHOWN:]
-    return text if text.isprintable() else ascii(text)
+    if len(text) > LONGEST_PATH:
+        text = "..." + text[-LONGEST_PATH:]
+    return printable(text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
+    near = difflib.get_close_matches(word[:60], list(known), 1)
+    return near[0] if near else None
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """``did you mean 'hidden_size'?``; ``otherwise`` where nothing known is near."""
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else otherwise
 
 
 def figure(value: float, digits: int) -> str:

@@ -22,7 +22,7 @@ from places import ROOT
 
 from charlstm.cli.main import COMMANDS, commands, main
 from charlstm.config.reading import config_from_dict
-from charlstm.config.schema import setting_paths
+from charlstm.config.schema import all_settings
 from charlstm.config.strict_yaml import load
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -256,7 +256,7 @@ def parse(arguments: list[str]) -> None:
         context = command_of(name).make_context(name, rest, parent=group)
     except click.ClickException as error:
         raise ProblemError(error.format_message()) from None
-    known = {setting.path for setting in setting_paths()}
+    known = {setting.path for setting in all_settings()}
     for override in context.params.get("overrides") or ():
         if override.split("=")[0] not in known:
             raise ProblemError(f"no such setting: {override}")
@@ -454,7 +454,7 @@ def test_commands_and_options_named_in_a_text_exist(page: Path):
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda path: path.name)
 def test_settings_named_in_a_text_exist(page: Path):
-    known = {setting.path for setting in setting_paths()}
+    known = {setting.path for setting in all_settings()}
     groups = "|".join(sorted({path.split(".")[0] for path in known if "." in path} - {"model"}))
     for span in spans_of(page):
         for name in re.findall(rf"\b(?:{groups})\.\w+(?=[=:]|$)|\bmodel\.\w+(?==)", span):

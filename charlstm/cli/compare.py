@@ -72,7 +72,7 @@ def command(
     if as_json:
         click.echo(json.dumps(as_dict(runs, settings)))
     elif as_csv:
-        click.echo(as_table_of_commas(runs, settings), nl=False)
+        click.echo(csv_of(runs, settings), nl=False)
     else:
         echo(tables(runs, settings))
 
@@ -89,7 +89,7 @@ def as_dict(runs: Sequence["RunSummary"], settings: Settings) -> dict[str, Any]:
     return {"runs": rows, "differing_settings": list(settings)}
 
 
-def as_table_of_commas(runs: Sequence["RunSummary"], settings: Settings) -> str:
+def csv_of(runs: Sequence["RunSummary"], settings: Settings) -> str:
     """As RFC 4180 has it, but for the line ends of this system; what is not known is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -155,13 +155,9 @@ def table_of_settings(runs: Sequence["RunSummary"], settings: Settings) -> Itera
 
 
 def plain(value: Any, run: "RunSummary", unknown: str) -> str:
-    """A setting about as the configuration writes it."""
-    if run.config is None:
-        return unknown
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    text = ", ".join(value) if isinstance(value, tuple) else str(value)
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    from charlstm.config.writing import written
+
+    return unknown if run.config is None else written(value)
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[bool]) -> Iterator[str]:

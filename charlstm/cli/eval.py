@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlstm.messages import printable
+
 if TYPE_CHECKING:
     from charlstm.look.score import Losses, Part
     from charlstm.saved.checkpoint import LoadedModel
@@ -222,13 +224,7 @@ def cell(value: float | None) -> str:
 
 def escaped(text: str) -> str:
     r"""On one line, and no control characters: \n, \t, \\, \x1b, \u202e; bytes as \xff."""
-    return "".join(c if c.isprintable() and c != "\\" else escape(c) for c in text)
-
-
-def escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte, see `scoring.text_of`
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return repr(character)[1:-1]
+    return printable(without_surrogates(text.replace("\\", "\\\\")))
 
 
 def without_surrogates(text: str) -> str:

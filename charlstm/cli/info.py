@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.errors import FileError
+from charlstm.messages import printable
 
 if TYPE_CHECKING:
     from charlstm.look.inspection import Inspection
@@ -122,7 +123,7 @@ def vocabulary(inspection: "Inspection") -> Iterator[str]:
     known = inspection.checkpoint.vocabulary
     yield f"vocabulary of {known.size:,} {known.unit}"
     characters = inspection.characters
-    shown = "".join(map(visible, characters[:CHARACTERS_SHOWN]))
+    shown = printable(characters[:CHARACTERS_SHOWN])
     yield from (f"  {line}" for line in textwrap.wrap(shown, 76, drop_whitespace=False))
     if len(characters) > CHARACTERS_SHOWN:
         yield f"  and {len(characters) - CHARACTERS_SHOWN:,} more (--json lists them)"
@@ -140,12 +141,3 @@ def parameters(inspection: "Inspection") -> Iterator[str]:
 def table(rows: Sequence[tuple[str, Any]]) -> Iterator[str]:
     width = max((len(name) for name, _ in rows), default=0)
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
-
-
-def visible(character: str) -> str:
-    """A character as it is, or its escape if it could not be seen or would move the cursor."""
-    return character if character.isprintable() else ascii(character)[1:-1]
-
-
-def printable(line: str) -> str:
-    return "".join(map(visible, line))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from charlstm.look.cells.findings import Report, Table
+    from charlstm.look.cells.findings import Findings, Table
     from charlstm.look.cells.text import Text
     from charlstm.saved.checkpoint import LoadedModel
 
@@ -75,7 +75,7 @@ def command(
     if as_json and terminal:
         raise click.UsageError("--json and --terminal both write to stdout; choose one.")
     from charlstm.from_config import encoding_options
-    from charlstm.look.cells.findings import report_of, table_of
+    from charlstm.look.cells.findings import findings_of, table_of
     from charlstm.look.cells.text import LONGEST, read_text
     from charlstm.saved.checkpoint import load_model
 
@@ -86,7 +86,7 @@ def command(
     if out is None:
         table = table_of(loaded.model, text)
     else:
-        report = report_of(loaded.model, text, reach)
+        report = findings_of(loaded.model, text, reach)
         table = report.table
         write_page(out, report, loaded)
     if as_json:
@@ -96,7 +96,7 @@ def command(
         show_in_terminal(text, loaded, place, gate)
 
 
-def write_page(out: Path, report: "Report", loaded: "LoadedModel") -> None:
+def write_page(out: Path, report: "Findings", loaded: "LoadedModel") -> None:
     from charlstm.look.cells.page import page
     from charlstm.messages import show
     from charlstm.system.files import write_atomically

@@ -1,6 +1,5 @@
 """The ``charlstm`` command: the group of commands, and what happens when one of them fails."""
 
-import difflib
 import keyword
 import os
 import signal
@@ -15,7 +14,7 @@ from click.shell_completion import shell_complete
 from charlstm import __version__
 from charlstm.cli import completion
 from charlstm.errors import SystemRefusedError, UserError
-from charlstm.messages import shorten
+from charlstm.messages import nearest, printable, shorten
 from charlstm.nn.blas_threads import blas_environment
 from charlstm.system.signals import end_by
 
@@ -57,8 +56,8 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not ctx.resilient_parsing and args[0][:1].isalnum():
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            advice = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(args[0], COMMANDS)
+            advice = f" Did you mean {near!r}?" if near else ""
             raise click.UsageError(f"No such command {shorten(args[0])}.{advice}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -161,7 +160,7 @@ def explain(error: Exception) -> int:
 
 def fail(message: str, code: int) -> int:
     with suppress(OSError):  # stderr itself may be full or closed
-        click.echo(f"Error: {one_line(message)}", err=True)
+        click.echo(f"Error: {printable(message)}", err=True)
     return code
 
 
@@ -169,11 +168,6 @@ def where_to_look(error: click.ClickException) -> str:
     if not isinstance(error, click.UsageError) or error.ctx is None:
         return ""
     return f" (See: {error.ctx.command_path} --help)"
-
-
-def one_line(message: str) -> str:
-    """The message with control characters made visible: file names and texts may hold any."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 def open_closed_streams() -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.messages import printable
+
 if TYPE_CHECKING:
     from charlstm.api import SampleOptions
 
@@ -108,6 +110,6 @@ def write(text: str) -> None:
     On a terminal, control characters of a hostile model are shown and not obeyed.
     """
     if sys.stdout.isatty():
-        text = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+        text = printable(text, keep="\n\t")
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()

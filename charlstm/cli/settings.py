@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import CompletionItem
 
-from charlstm.config.schema import setting_paths
+from charlstm.config.schema import all_settings
 
 
 def complete_setting(
@@ -19,13 +19,13 @@ def complete_setting(
         return [CompletionItem(word) for word in words_of(name, incomplete)]
     return [
         CompletionItem(f"{setting.path}=", help=setting.comment)
-        for setting in setting_paths()
+        for setting in all_settings()
         if setting.path.startswith(incomplete)
     ]
 
 
 def words_of(name: str, beginning: str) -> list[str]:
-    choices = next((item.choices for item in setting_paths() if item.path == name), ())
+    choices = next((item.choices for item in all_settings() if item.path == name), ())
     return [word for word in choices if word.startswith(beginning)]
 
 
@@ -34,5 +34,5 @@ def name_cut_off(context: click.Context) -> str:
     words: tuple[str, ...] = context.params.get("overrides") or ()
     if len(words) >= 2 and words[-1] == "=":
         return words[-2]
-    known = {setting.path for setting in setting_paths()}
+    known = {setting.path for setting in all_settings()}
     return words[-1] if words and words[-1] in known else ""

@@ -16,7 +16,7 @@ from charlstm.system.signals import save_requests_may_come_early
 from charlstm.training.resources import resources_for
 
 if TYPE_CHECKING:
-    from charlstm.training.dataset import Material
+    from charlstm.training.dataset import Dataset
 
 
 @click.command("train")
@@ -68,11 +68,11 @@ def command(
     from charlstm.system.signals import end_by
     from charlstm.training import run
     from charlstm.training.console import say, say_nothing
-    from charlstm.training.dataset import read_material_for
+    from charlstm.training.dataset import dataset_for
     from charlstm.training.resuming import Options
 
     if dry_run:
-        show_plan(config, read_material_for(config), folder)
+        show_plan(config, dataset_for(config), folder)
         return
     outcome = run.run_training(
         config,
@@ -104,11 +104,11 @@ def help_rank_0() -> None:
         work(comm, setup)
 
 
-def show_plan(config: Config, material: "Material", folder: Path) -> None:
+def show_plan(config: Config, dataset: "Dataset", folder: Path) -> None:
     from charlstm.training.estimate import check_memory, describe
 
-    needed = check_memory(config, material.corpus.vocabulary.size)
+    needed = check_memory(config, dataset.corpus.vocabulary.size)
     click.echo(dump_config(config), nl=False)
-    click.echo(describe(config, material), err=True)
+    click.echo(describe(config, dataset), err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
     click.echo(f"would write to {folder}; nothing was written", err=True)

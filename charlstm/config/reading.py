@@ -1,6 +1,5 @@
 """From YAML files, overrides and checkpoints to a checked `Config`."""
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -12,7 +11,7 @@ from charlstm.config.schema import GROUPS, SETTINGS
 from charlstm.config.settings import Config, conflicts
 from charlstm.config.strict_yaml import config_error
 from charlstm.config.values import Given, checked, show_value
-from charlstm.messages import shorten
+from charlstm.messages import nearest, shorten
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -125,12 +124,11 @@ def _nearest(path: str, group: str) -> str | None:
     if not group:
         siblings = [known for known in siblings if "." not in known] + list(GROUPS)
     namesakes = [known for known in SETTINGS if known.rpartition(".")[2] == name]
-    candidates = (
-        difflib.get_close_matches(name if group else path, siblings, 1)
-        or namesakes
-        or difflib.get_close_matches(path, SETTINGS, 1)
+    return (
+        nearest(name if group else path, siblings)
+        or next(iter(namesakes), None)
+        or nearest(path, SETTINGS)
     )
-    return candidates[0] if candidates else None
 
 
 def _build(given: Mapping[str, Given], source: str) -> Config:

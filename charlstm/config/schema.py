@@ -94,7 +94,7 @@ GROUPS: dict[str, type] = {
 }
 
 
-def setting_paths() -> tuple[Setting, ...]:
+def all_settings() -> tuple[Setting, ...]:
     """Every setting in the order of the classes, for completion and documentation."""
     return tuple(SETTINGS.values())
 

@@ -19,7 +19,7 @@ from typing import NoReturn, Protocol
 import yaml
 
 from charlstm.errors import ConfigError
-from charlstm.messages import shorten
+from charlstm.messages import printable, shorten
 
 MAX_SIZE = 1_000_000
 MAX_DEPTH = 16
@@ -106,17 +106,13 @@ def config_error(where: str, problem: str) -> ConfigError:
     """A one-line error without control characters, of at most 300 characters."""
     if len(where) > 100:
         where = "..." + where[-97:]
-    where = _printable(where, 130)
-    return ConfigError(f"{where}: {_printable(problem, MAX_MESSAGE - 2 - len(where))}")
+    where = _limited(where, 130)
+    return ConfigError(f"{where}: {_limited(problem, MAX_MESSAGE - 2 - len(where))}")
 
 
-def _printable(text: str, limit: int) -> str:
-    text = "".join(char if char.isprintable() else _escape(char) for char in text[:limit])
+def _limited(text: str, limit: int) -> str:
+    text = printable(text[:limit])
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def _decode(content: bytes, source: str) -> str:

@@ -1,6 +1,5 @@
 """Checking one value of a setting: its type, its range, and where its paths begin."""
 
-import difflib
 import glob
 import math
 import os
@@ -14,7 +13,7 @@ from charlstm.config import strict_yaml
 from charlstm.config.schema import Setting, is_literal
 from charlstm.config.settings import LARGEST_INTEGER
 from charlstm.config.strict_yaml import config_error
-from charlstm.messages import shorten
+from charlstm.messages import did_you_mean, shorten
 
 
 class Given(NamedTuple):
@@ -92,9 +91,9 @@ def _advice(schema: Setting, value: object) -> str:
     """What to do about a value of the wrong type; empty when there is nothing to add."""
     takes_text = not schema.choices and not {int, float} & set(schema.alternatives)
     if isinstance(value, str):
-        near = difflib.get_close_matches(value[:40], schema.choices, 1)
+        near = did_you_mean(value, schema.choices)
         if near:
-            return f"; did you mean {near[0]!r}?"
+            return f"; {near}"
         if isinstance(strict_yaml.parse_scalar(value), int | float):
             return "; remove the quotes"
     elif isinstance(value, bool | int | float) and takes_text:

@@ -31,6 +31,11 @@ def default_config_text() -> str:
     return head + _dump(values, comments=True)
 
 
+def written(value: Any) -> str:
+    """A value as the configuration writes it, on one line."""
+    return ", ".join(map(_yaml_scalar, value if isinstance(value, tuple) else [value]))
+
+
 def _dump(values: Mapping[str, Any], comments: bool) -> str:
     lines: list[str] = []
     current = ""

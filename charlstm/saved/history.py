@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from charlstm.messages import printable
 from charlstm.system.files import read_exactly, reading
 
 Axis = Literal["step", "epoch", "seconds"]
@@ -49,7 +50,7 @@ class History:
         reason = self.rows[-1].get("failed") if self.rows else None
         if not isinstance(reason, str):
             return None
-        return "".join(c if c.isprintable() else "?" for c in reason[:LONGEST_REASON])
+        return printable(reason[:LONGEST_REASON])
 
 
 def read_history(path: Path) -> History:

@@ -1,4 +1,4 @@
-"""Signals as wishes: finish the step, save, and end by the signal that asked for it."""
+"""Signals as requests: finish the step, save, and end by the signal that asked for it."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from typing import Self
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class SignalWishes:
+class SignalRequests:
     """While entered, INT, TERM and HUP only set ``stopped_by``, and USR1 asks for a checkpoint.
 
     A signal that was ignored when the program started stays ignored: shells start background

@@ -1,4 +1,4 @@
-"""Streams: a text as (T, B) batches whose recurrent state can be carried from one to the next."""
+"""A text as (T, B) batches whose recurrent state can be carried from one to the next."""
 
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids
 
 
-class Streams:
+class Batches:
     """A text of N ids cut into B equal runs of L = (N - 1) // B, read side by side, T at a time.
 
     Column b of batch k holds the ids from ``b * L + k * T`` on; targets are one further. So batch

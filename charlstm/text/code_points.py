@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
-from charlstm.messages import shown
+from charlstm.messages import show
 from charlstm.text.vocabulary import Unit
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TextFiles:
     def names(self) -> str:
         """For messages: the first file, and how many others."""
         others = len(self.paths) - 1
-        return shown(self.paths[0]) + (f" and {others} more" if others else "")
+        return show(self.paths[0]) + (f" and {others} more" if others else "")
 
 
 def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -87,7 +87,7 @@ def _matches(pattern: str) -> list[Path]:
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (pathlib's refuses absolute ones)
     files = [Path(name) for name in sorted(names) if Path(name).is_file()]
     if not files:
-        raise FileError(f"{shown(pattern)}: no file matches")
+        raise FileError(f"{show(pattern)}: no file matches")
     return files
 
 
@@ -108,21 +108,19 @@ def _raw_blocks(path: Path, digest: "_Hash") -> Iterator[bytes]:
                 digest.update(block)
                 yield block
     except damage as error:
-        raise FileError(f"{shown(path)}: damaged {path.suffix[1:]} file ({error})") from None
+        raise FileError(f"{show(path)}: damaged {path.suffix[1:]} file ({error})") from None
     except OSError as error:
-        raise FileError(f"{shown(path)}: cannot be read: {error.strerror or error}") from None
+        raise FileError(f"{show(path)}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a path with a NUL in it
-        raise FileError(f"{shown(path)}: cannot be read: {error}") from None
+        raise FileError(f"{show(path)}: cannot be read: {error}") from None
 
 
 def _require_regular_file(path: Path) -> None:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise FileError(
-            f"{shown(path)}: is a folder; name its files, as in {shown(path / '*.txt')}"
-        )
+        raise FileError(f"{show(path)}: is a folder; name its files, as in {show(path / '*.txt')}")
     if not stat.S_ISREG(mode):  # opening a FIFO would wait for ever, and a text is read twice
-        raise FileError(f"{shown(path)}: is not a regular file; save the text to a file first")
+        raise FileError(f"{show(path)}: is not a regular file; save the text to a file first")
 
 
 def _open(path: Path) -> tuple[IO[bytes], tuple[type[Exception], ...]]:
@@ -144,7 +142,7 @@ def _decompressor(path: Path) -> Any:
     extra = EXTRAS.get(path.suffix)
     advice = f"pip install 'charlstm[{extra}]', or " if extra else ""
     raise FileError(
-        f"{shown(path)}: this Python cannot read {path.suffix}; {advice}unpack the file first"
+        f"{show(path)}: this Python cannot read {path.suffix}; {advice}unpack the file first"
     )
 
 
@@ -159,7 +157,7 @@ def _decoded(path: Path, digest: "_Hash") -> Iterator[str]:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             raise FileError(
-                f"{shown(path)}: invalid UTF-8 at byte {received - held_back + error.start:,}"
+                f"{show(path)}: invalid UTF-8 at byte {received - held_back + error.start:,}"
                 f" (0x{error.object[error.start]:02x});"
                 " save the file as UTF-8 or set data.unit=bytes"
             ) from None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.errors import FileError
-from charlstm.messages import shown
+from charlstm.messages import show
 from charlstm.text.code_points import DECOMPRESSORS
 
 LARGEST_SIDECAR = 64 << 20
@@ -59,7 +59,7 @@ def read_known_entropy(sidecar: Path, *, characters: int, sha256: str) -> KnownE
         entropy = _checked(json.loads(sidecar.read_bytes()), characters, sha256)
     except (OSError, ValueError, OverflowError, RecursionError) as error:
         reason = str(error) or type(error).__name__
-        raise FileError(f"{shown(sidecar)}: ignored: {reason[:100]}") from None
+        raise FileError(f"{show(sidecar)}: ignored: {reason[:100]}") from None
     return entropy
 
 

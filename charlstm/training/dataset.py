@@ -6,7 +6,7 @@ from pathlib import Path
 from charlstm import from_config
 from charlstm.config.settings import Config
 from charlstm.saved.checkpoint import load_model
-from charlstm.text.batches import Streams
+from charlstm.text.batches import Batches
 from charlstm.text.cache import CorpusCache
 from charlstm.text.corpus import Corpus, split
 from charlstm.text.mapped_ids import MappedIds
@@ -15,13 +15,13 @@ from charlstm.training.console import Say
 
 
 @dataclass(frozen=True)
-class Material:
+class Dataset:
     """The text of a run, cut and encoded."""
 
     corpus: Corpus
     train: Ids | MappedIds
     validation: Ids | MappedIds
-    streams: Streams
+    batches: Batches
     total_steps: int
     source_bits: float | None
 
@@ -35,27 +35,27 @@ def cache_beside(folder: Path, say: Say) -> CorpusCache:
     return CorpusCache(folder.parent / ".corpus-cache", say)
 
 
-def read_material_for(config: Config, cache: CorpusCache | None = None) -> Material:
+def dataset_for(config: Config, cache: CorpusCache | None = None) -> Dataset:
     """The text, encoded with the vocabulary of the model to start from if there is one."""
     if config.init_from is None:
-        return read_material(config, cache=cache)
-    return read_material(config, load_model(Path(config.init_from)).vocabulary, cache)
+        return read_dataset(config, cache=cache)
+    return read_dataset(config, load_model(Path(config.init_from)).vocabulary, cache)
 
 
-def read_material(
+def read_dataset(
     config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
-) -> Material:
+) -> Dataset:
     """Read and cut the text. Raises `FileError` for one that cannot be used."""
     corpus = from_config.corpus_of(config, vocabulary, cache)
     data, training = config.data, config.training
     train_ids, validation, _ = split(corpus.ids, data.validation_fraction, data.test_fraction)
-    streams = Streams(train_ids, training.batch_size, training.sequence_length)
+    batches = Batches(train_ids, training.batch_size, training.sequence_length)
     start = len(train_ids)
-    return Material(
+    return Dataset(
         corpus=corpus,
         train=train_ids,
         validation=validation,
-        streams=streams,
-        total_steps=from_config.total_steps_of(config, streams.steps_per_epoch),
+        batches=batches,
+        total_steps=from_config.total_steps_of(config, batches.steps_per_epoch),
         source_bits=corpus.source_bits_per_character(start, start + len(validation)),
     )

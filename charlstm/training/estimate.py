@@ -7,7 +7,7 @@ from charlstm.errors import ConfigError
 from charlstm.from_config import shape_of
 from charlstm.nn.model import parameter_count
 from charlstm.nn.optim import OPTIMIZERS
-from charlstm.training.dataset import Material
+from charlstm.training.dataset import Dataset
 
 
 def memory_bytes(config: Config, vocabulary_size: int) -> int:
@@ -28,15 +28,15 @@ def memory_bytes(config: Config, vocabulary_size: int) -> int:
     return item * (parameters * copies + cells * (per_cell + masks + top))
 
 
-def describe(config: Config, material: Material) -> str:
+def describe(config: Config, dataset: Dataset) -> str:
     """One line: the text, the model, the length."""
-    model, vocabulary = config.model, material.corpus.vocabulary
+    model, vocabulary = config.model, dataset.corpus.vocabulary
     parameters = parameter_count(shape_of(config, vocabulary.size))
-    names = ", ".join(path.name for path in material.corpus.files[:3])
+    names = ", ".join(path.name for path in dataset.corpus.files[:3])
     return (
-        f"{names}: {material.corpus.characters:,} characters, {vocabulary.size} different;"
+        f"{names}: {dataset.corpus.characters:,} characters, {vocabulary.size} different;"
         f" {model.cell} {model.layers} x {model.hidden_size}; {parameters:,} parameters;"
-        f" {material.total_steps:,} steps"
+        f" {dataset.total_steps:,} steps"
     )
 
 

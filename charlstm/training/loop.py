@@ -10,7 +10,7 @@ import numpy as np
 from charlstm.errors import DivergedError
 from charlstm.saved.progress import Progress
 from charlstm.training.evaluation import LaneEvaluation
-from charlstm.training.trainer import StepResult, Trainer, Wishes
+from charlstm.training.trainer import Requests, StepResult, Trainer
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ def train(
     progress: Progress,
     *,
     recorder: Recorder,
-    wishes: Callable[[], Wishes],
+    requests: Callable[[], Requests],
 ) -> str:
     """Train until the plan is done or somebody wishes to stop.
 
     Returns why it ended: ``finished``, ``no improvement`` or ``stopped``.
     """
     while True:
-        result = trainer.step(wishes())
+        result = trainer.step(requests())
         step = trainer.step_number
         _note(progress, trainer, result)
         recorder.stepped(trainer, result)
@@ -71,7 +71,7 @@ def train(
 
         reason = _reason_to_end(plan, progress, result, last)
         progress.finished = reason in ("finished", "no improvement")
-        if reason or improved or result.wishes.save or _due(step, plan.checkpoint_every):
+        if reason or improved or result.requests.save or _due(step, plan.checkpoint_every):
             _refuse_what_is_not_finite("a weight", _largest(trainer), result, step)
             progress.schedule = trainer.schedule.state()
             recorder.save(trainer, progress, best=improved)
@@ -88,7 +88,7 @@ def _reason_to_end(plan: Plan, progress: Progress, result: StepResult, last: boo
         return "finished"
     if 0 < plan.early_stopping <= progress.evaluations_since_best:
         return "no improvement"
-    return "stopped" if result.wishes.stop else ""
+    return "stopped" if result.requests.stop else ""
 
 
 def _note(progress: Progress, trainer: Trainer, result: StepResult) -> None:

@@ -11,7 +11,7 @@ from charlstm.saved.checkpoint import Checkpoint, LoadedModel, load_model, read_
 from charlstm.saved.run_folder import Found, RunFolder
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training.console import Say
-from charlstm.training.dataset import Material
+from charlstm.training.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Options:
 def starting_point(
     folder: RunFolder,
     config: Config,
-    material: Material,
+    dataset: Dataset,
     options: Options,
     say: Say,
 ) -> Found[Checkpoint] | None:
     """The checkpoint to go on from; None to start at step 0."""
     if not folder.holds_a_run():
-        source_of(config, material.corpus.vocabulary)
+        source_of(config, dataset.corpus.vocabulary)
         return None
     if options.overwrite:
-        source = source_of(config, material.corpus.vocabulary)
+        source = source_of(config, dataset.corpus.vocabulary)
         if source is not None and folder.path.resolve() in source.path.resolve().parents:
             raise ConfigError(
                 "init_from: names the run that --overwrite would remove; name another folder"
@@ -54,12 +54,12 @@ def starting_point(
         return None
     for _, reason in found.damaged:
         say(f"Warning: {reason}; going back to {found.path.name}.")
-    _check_same_experiment(found.loaded, config, material)
+    _check_same_experiment(found.loaded, config, dataset)
     _mend_best(folder, found)
     return found
 
 
-def _check_same_experiment(checkpoint: Checkpoint, config: Config, material: Material) -> None:
+def _check_same_experiment(checkpoint: Checkpoint, config: Config, dataset: Dataset) -> None:
     differing = [
         f"{path} is {ours!s:.40} (checkpoint: {theirs!s:.40})"
         for path, ours, theirs in differences(config, checkpoint.config)
@@ -70,16 +70,16 @@ def _check_same_experiment(checkpoint: Checkpoint, config: Config, material: Mat
             f"cannot resume with other settings: {'; '.join(differing)}."
             " Use the old values, or name another folder with --out."
         )
-    then, now = checkpoint.corpus, material.identity
+    then, now = checkpoint.corpus, dataset.identity
     if then["sha256"] != now["sha256"]:
-        names = ", ".join(map(show, material.corpus.files))
+        names = ", ".join(map(show, dataset.corpus.files))
         raise FileError(
             f"{names}: not the text this run was trained on ({then['characters']:,} characters,"
             f" sha256 {then['sha256'][:8]}..; now {now['characters']:,},"
             f" {str(now['sha256'])[:8]}..)."
             " Start a new run with --out, perhaps with init_from."
         )
-    if checkpoint.vocabulary != material.corpus.vocabulary:
+    if checkpoint.vocabulary != dataset.corpus.vocabulary:
         raise FileError(
             "the vocabulary is not the one this run was trained with; did the model that init_from"
             " names change? Start a new run with --out."

@@ -28,9 +28,9 @@ from charlstm.system.mpi_launcher import (
     tasks_without_mpi,
 )
 from charlstm.system.shared_comm import local_ranks
-from charlstm.system.signals import SignalWishes
+from charlstm.system.signals import SignalRequests
 from charlstm.training.console import Say, display_for
-from charlstm.training.dataset import Material, cache_beside, read_material_for
+from charlstm.training.dataset import Dataset, cache_beside, dataset_for
 from charlstm.training.estimate import check_memory, describe
 from charlstm.training.loop import train
 from charlstm.training.recorder import Identity, RunRecorder
@@ -43,7 +43,7 @@ from charlstm.training.resuming import (
 )
 from charlstm.training.rounding import arithmetic_fingerprint
 from charlstm.training.setup import evaluation_of, plan_of, prepare
-from charlstm.training.trainer import Trainer, Wishes
+from charlstm.training.trainer import Requests, Trainer
 
 
 @dataclass(frozen=True)
@@ -63,31 +63,31 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
     refuse_to_lead_twice()
     _warn_of_tasks(say)
     folder = RunFolder(path)
-    material = read_material_for(config, cache_beside(path, say))
-    check_memory(config, material.corpus.vocabulary.size)
-    for warning in material.corpus.warnings:
+    dataset = dataset_for(config, cache_beside(path, say))
+    check_memory(config, dataset.corpus.vocabulary.size)
+    for warning in dataset.corpus.warnings:
         say(f"Warning: {warning}")
     if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:
         say("training.workers is ignored: the MPI launcher has started the processes.")
     folder.create()
     with folder.lock():
-        found = starting_point(folder, config, material, options, say)
-        if found is not None and is_finished(found.loaded, config, material.total_steps):
+        found = starting_point(folder, config, dataset, options, say)
+        if found is not None and is_finished(found.loaded, config, dataset.total_steps):
             _take_back_later_reports(folder, found.loaded.progress)
             return Outcome("already finished", found.loaded.progress)
-        say(describe(config, material))
-        with ranks_for(config, material, folder, found and found.path) as comm:
-            trainer, progress = prepare(config, material, comm, found and found.loaded)
-            identity = _identity(config, material, trainer)
+        say(describe(config, dataset))
+        with ranks_for(config, dataset, folder, found and found.path) as comm:
+            trainer, progress = prepare(config, dataset, comm, found and found.loaded)
+            identity = _identity(config, dataset, trainer)
             if found is not None:
                 compare_arithmetic(found.loaded, identity.fingerprint, options.exact, say)
                 say(f"Resuming at step {progress.step:,}.")
             write_atomically(folder.config, [dump_config(config).encode()])
             display = display_for(
-                options.quiet, progress.step, material.total_steps, trainer.characters_per_step
+                options.quiet, progress.step, dataset.total_steps, trainer.characters_per_step
             )
-            recorder = RunRecorder(folder, identity, display, progress, material.total_steps)
-            return _train(config, material, trainer, progress, recorder)
+            recorder = RunRecorder(folder, identity, display, progress, dataset.total_steps)
+            return _train(config, dataset, trainer, progress, recorder)
 
 
 def _warn_of_tasks(say: Say) -> None:
@@ -106,25 +106,25 @@ def _take_back_later_reports(folder: RunFolder, progress: Progress) -> None:
 
 def _train(
     config: Config,
-    material: Material,
+    dataset: Dataset,
     trainer: Trainer,
     progress: Progress,
     recorder: RunRecorder,
 ) -> Outcome:
     timer = _SaveTimer(config.output.checkpoint_minutes)
     with (
-        SignalWishes() as signals,
+        SignalRequests() as signals,
         _what_was_kept(recorder),
         closing(recorder),
         _divergence_noted(recorder, progress),
     ):
         reason = train(
             trainer,
-            evaluation_of(config, material, trainer),
-            plan_of(config, material.total_steps),
+            evaluation_of(config, dataset, trainer),
+            plan_of(config, dataset.total_steps),
             progress,
             recorder=recorder,
-            wishes=lambda: Wishes(
+            requests=lambda: Requests(
                 stop=signals.stopped_by is not None, save=signals.wants_save() or timer.due()
             ),
         )
@@ -132,7 +132,7 @@ def _train(
 
 
 def ranks_for(
-    config: Config, material: Material, folder: RunFolder, checkpoint: Path | None
+    config: Config, dataset: Dataset, folder: RunFolder, checkpoint: Path | None
 ) -> AbstractContextManager[Comm]:
     resources = resources_for(config)
     setup = {
@@ -145,28 +145,28 @@ def ranks_for(
         return leading(setup, config.training.batch_size)
     if resources.workers == 1:
         return nullcontext(Alone())
-    shape = from_config.shape_of(config, material.corpus.vocabulary.size)
+    shape = from_config.shape_of(config, dataset.corpus.vocabulary.size)
     states = shape.layers * 2 * config.training.batch_size * shape.hidden_size
     largest = max(parameter_count(shape), states) * np.dtype(shape.dtype).itemsize
     return local_ranks(resources.workers, largest, setup, resources.environment)
 
 
-def _identity(config: Config, material: Material, trainer: Trainer) -> Identity:
+def _identity(config: Config, dataset: Dataset, trainer: Trainer) -> Identity:
     """What all checkpoints of this run will say of it."""
-    lanes = trainer.streams
+    lanes = trainer.batches
     return Identity(
         config=config,
-        vocabulary=material.corpus.vocabulary,
-        corpus=dict(material.identity),
+        vocabulary=dataset.corpus.vocabulary,
+        corpus=dict(dataset.identity),
         fingerprint=arithmetic_fingerprint(
             trainer.model.shape, lanes.sequence_length, lanes.batch_size
         ),
-        source_bits=material.source_bits,
+        source_bits=dataset.source_bits,
     )
 
 
 class _SaveTimer:
-    """Wishes for a checkpoint every so many minutes of training."""
+    """Asks for a checkpoint every so many minutes of training."""
 
     def __init__(self, minutes: float) -> None:
         self._seconds = minutes * 60

@@ -10,7 +10,7 @@ from charlstm.nn.model import CharLM
 from charlstm.saved.checkpoint import Checkpoint, load_parameters
 from charlstm.saved.progress import Progress
 from charlstm.system.comm import Comm
-from charlstm.training.dataset import Material
+from charlstm.training.dataset import Dataset
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.loop import Plan
 from charlstm.training.resuming import source_of
@@ -20,10 +20,10 @@ ENOUGH_TO_COUNT = 1_000_000  # characters that tell how often each occurs
 
 
 def prepare(
-    config: Config, material: Material, comm: Comm, checkpoint: Checkpoint | None
+    config: Config, dataset: Dataset, comm: Comm, checkpoint: Checkpoint | None
 ) -> tuple[Trainer, Progress]:
     """A trainer of this rank where the run stands: at a checkpoint, or at its start."""
-    trainer = _new_trainer(config, material, comm)
+    trainer = _new_trainer(config, dataset, comm)
     if checkpoint is not None:
         load_parameters(trainer.model, checkpoint.parameters)
         trainer.optimizer.load(checkpoint.optimizer, checkpoint.optimizer_steps)
@@ -31,27 +31,28 @@ def prepare(
         trainer.restore(checkpoint.states, checkpoint.progress.step)
         return trainer, replace(checkpoint.progress, finished=False)
     if comm.rank == 0:
-        _give_first_values(trainer.model, config, material)
+        _give_first_values(trainer.model, config, dataset)
     comm.broadcast(trainer.model.values)  # init_from may name a run that is still training
     return trainer, Progress()
 
 
-def _give_first_values(model: CharLM, config: Config, material: Material) -> None:
-    source = source_of(config, material.corpus.vocabulary)
+def _give_first_values(model: CharLM, config: Config, dataset: Dataset) -> None:
+    source = source_of(config, dataset.corpus.vocabulary)
     if source is not None:
         model.values[...] = source.model.values
     else:
-        sample = np.asarray(material.train[:ENOUGH_TO_COUNT])
-        model.start_from_frequencies(np.bincount(sample, minlength=material.corpus.vocabulary.size))
+        sample = np.asarray(dataset.train[:ENOUGH_TO_COUNT])
+        counts = np.bincount(sample, minlength=dataset.corpus.vocabulary.size)
+        model.start_from_frequencies(counts)
 
 
-def _new_trainer(config: Config, material: Material, comm: Comm) -> Trainer:
-    model = from_config.model_of(config, material.corpus.vocabulary.size)
+def _new_trainer(config: Config, dataset: Dataset, comm: Comm) -> Trainer:
+    model = from_config.model_of(config, dataset.corpus.vocabulary.size)
     return Trainer(
         model,
-        material.streams,
+        dataset.batches,
         optimizer=from_config.optimizer_of(config, model),
-        schedule=from_config.schedule_of(config, material.streams.steps_per_epoch),
+        schedule=from_config.schedule_of(config, dataset.batches.steps_per_epoch),
         settings=StepSettings(
             clip_norm=config.training.clip_norm,
             clip_value=config.training.clip_value,
@@ -63,13 +64,13 @@ def _new_trainer(config: Config, material: Material, comm: Comm) -> Trainer:
     )
 
 
-def evaluation_of(config: Config, material: Material, trainer: Trainer) -> LaneEvaluation | None:
-    if not len(material.validation):
+def evaluation_of(config: Config, dataset: Dataset, trainer: Trainer) -> LaneEvaluation | None:
+    if not len(dataset.validation):
         return None
     training = config.training
     return LaneEvaluation(
         trainer.model,
-        material.validation,
+        dataset.validation,
         training.batch_size,
         training.sequence_length,
         trainer.comm,

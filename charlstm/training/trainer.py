@@ -13,7 +13,7 @@ from charlstm.nn.optim import Optimizer, clip_by_norm, clip_by_value
 from charlstm.nn.parameter import Array
 from charlstm.nn.schedule import Schedule
 from charlstm.system.comm import Comm, lane_range
-from charlstm.text.batches import Streams
+from charlstm.text.batches import Batches
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class StepSettings:
     seed: int = 1
 
 
-class Wishes(NamedTuple):
+class Requests(NamedTuple):
     """What this process would like all of them to do after the step."""
 
     stop: bool = False
@@ -41,7 +41,7 @@ class StepResult(NamedTuple):
     grad_norm: float
     clipped: bool
     learning_rate: float
-    wishes: Wishes
+    requests: Requests
 
 
 class Trainer:
@@ -54,7 +54,7 @@ class Trainer:
     def __init__(
         self,
         model: CharLM,
-        streams: Streams,
+        batches: Batches,
         *,
         optimizer: Optimizer,
         schedule: Schedule,
@@ -66,11 +66,11 @@ class Trainer:
         self.schedule = schedule
         self.settings = settings
         self.comm = comm
-        self.batch_size = streams.batch_size
-        self.lanes = slice(*lane_range(streams.batch_size, comm.rank, comm.size))
-        self.streams = streams.lanes(self.lanes.start, self.lanes.stop)
-        T, B = streams.sequence_length, self.streams.batch_size
-        self.steps_per_epoch = streams.steps_per_epoch
+        self.batch_size = batches.batch_size
+        self.lanes = slice(*lane_range(batches.batch_size, comm.rank, comm.size))
+        self.batches = batches.lanes(self.lanes.start, self.lanes.stop)
+        T, B = batches.sequence_length, self.batches.batch_size
+        self.steps_per_epoch = batches.steps_per_epoch
         self.characters_per_step = T * self.batch_size
         self.step_number = 0
         self.states: list[State] = model.zero_states(B)
@@ -82,7 +82,7 @@ class Trainer:
     def epoch(self) -> float:
         return self.step_number / self.steps_per_epoch
 
-    def step(self, wishes: Wishes) -> StepResult:
+    def step(self, requests: Requests) -> StepResult:
         """One batch: forward, backward, sum over ranks, clip, update.
 
         Raises `DivergedError`, on every rank and before the update is applied, when loss or
@@ -90,8 +90,8 @@ class Trainer:
         """
         batch = self.step_number % self.steps_per_epoch
         if batch == 0:
-            self.states = self.model.zero_states(self.streams.batch_size)
-        self.streams.batch(batch, self._x, self._y)
+            self.states = self.model.zero_states(self.batches.batch_size)
+        self.batches.batch(batch, self._x, self._y)
         masks = self.model.draw_masks(
             self.step_number,
             len(self._x),
@@ -109,7 +109,7 @@ class Trainer:
             masks=masks,
             characters=self.characters_per_step,
         )
-        shared = np.array([loss, *wishes], np.float64)
+        shared = np.array([loss, *requests], np.float64)
         self.comm.all_reduce(self.model.grads, shared)
         loss = float(shared[0])
         learning_rate = self.schedule.learning_rate(self.step_number)
@@ -118,7 +118,7 @@ class Trainer:
         self.optimizer.step(self.model.values, self.model.grads, learning_rate)
         self.states = states
         self.step_number += 1
-        asked = Wishes(stop=bool(shared[1]), save=bool(shared[2]))
+        asked = Requests(stop=bool(shared[1]), save=bool(shared[2]))
         return StepResult(loss, norm, clipped, learning_rate, asked)
 
     def gathered_states(self) -> Array:

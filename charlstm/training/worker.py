@@ -12,11 +12,11 @@ from charlstm.saved.checkpoint import read_checkpoint
 from charlstm.system.comm import Comm
 from charlstm.system.shared_comm import PeerLostError, failures_told, join
 from charlstm.training.console import say_nothing
-from charlstm.training.dataset import cache_beside, read_material_for
+from charlstm.training.dataset import cache_beside, dataset_for
 from charlstm.training.loop import train
 from charlstm.training.recorder import NoRecorder
 from charlstm.training.setup import evaluation_of, plan_of, prepare
-from charlstm.training.trainer import Wishes
+from charlstm.training.trainer import Requests
 
 
 def work(comm: Comm, setup: Mapping[str, Any]) -> None:
@@ -27,12 +27,12 @@ def work(comm: Comm, setup: Mapping[str, Any]) -> None:
     config = config_from_dict(setup["config"], "worker")
     checkpoint = setup["checkpoint"] and read_checkpoint(Path(setup["checkpoint"]))
     cache = cache_beside(Path(setup["folder"]), say_nothing)
-    material = read_material_for(config, cache)
-    trainer, progress = prepare(config, material, comm, checkpoint)
-    evaluation = evaluation_of(config, material, trainer)
-    plan = plan_of(config, material.total_steps)
+    dataset = dataset_for(config, cache)
+    trainer, progress = prepare(config, dataset, comm, checkpoint)
+    evaluation = evaluation_of(config, dataset, trainer)
+    plan = plan_of(config, dataset.total_steps)
     try:
-        train(trainer, evaluation, plan, progress, recorder=NoRecorder(), wishes=Wishes)
+        train(trainer, evaluation, plan, progress, recorder=NoRecorder(), requests=Requests)
     except DivergedError:
         return
 

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from charlstm.config.reading import config_from_dict, load_config
-from charlstm.config.schema import setting_paths
+from charlstm.config.schema import all_settings
 
 
 def tree(folder: Path) -> set[tuple[str, int, bytes]]:
@@ -233,7 +233,7 @@ def test_verify_of_no_run(folder: Path, refuse):
 
 def test_config_prints_every_setting(folder: Path, call):
     text = call("config").out
-    assert all(f"{setting.path.split('.')[-1]}:" in text for setting in setting_paths())
+    assert all(f"{setting.path.split('.')[-1]}:" in text for setting in all_settings())
     (folder / "my.yaml").write_text(text.replace("files: null", "files: text.txt"))
     plain = folder / "plain.yaml"
     plain.write_text("data: {files: text.txt}")

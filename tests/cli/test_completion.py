@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from program import completed
 
-from charlstm.config.schema import setting_paths
+from charlstm.config.schema import all_settings
 
 
 def offered(shell: str, *words: str) -> list[str]:
@@ -36,7 +36,7 @@ def test_commands_and_options():
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("command", ["train", "config", "check"])
 def test_settings_after_the_config(shell: str, command: str):
-    expected = [f"{s.path}=" for s in setting_paths() if s.path.startswith("model.")]
+    expected = [f"{s.path}=" for s in all_settings() if s.path.startswith("model.")]
     assert offered(shell, command, "c.yaml", "model.") == expected
     assert "schedule.kind=" in offered(shell, command, "c.yaml", "model.layers=3", "sche")
 

@@ -94,7 +94,7 @@ def test_without_the_libraries(run: Path, refuse, monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_is_refused(run: Path, refuse):
-    assert "did you mean val_loss?" in refuse(2, "plot", run, "--metric", "vall_loss")
+    assert "did you mean 'val_loss'?" in refuse(2, "plot", run, "--metric", "vall_loss")
     assert "must end in .png or .svg" in refuse(2, "plot", run, "-o", "a.pdf")
     assert "exclude each other" in refuse(2, "plot", run, "-o", "a.png", "--json")
     assert "not the folder of a run" in refuse(3, "plot", ".")

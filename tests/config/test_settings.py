@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from charlstm.config.reading import config_from_dict, load_config
-from charlstm.config.schema import differences, may_change, setting_paths
+from charlstm.config.schema import all_settings, differences, may_change
 from charlstm.config.settings import Config, DataConfig
 from charlstm.config.writing import config_to_dict, default_config_text, dump_config
 from charlstm.errors import ConfigError
 
-SETTINGS = {setting.path: setting for setting in setting_paths()}
+SETTINGS = {setting.path: setting for setting in all_settings()}
 
 
 def config_with(**values):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from charlstm.look.cells.findings import Report, report_of
+from charlstm.look.cells.findings import Findings, findings_of
 from charlstm.look.cells.page import page
 from charlstm.look.cells.text import Text
 from charlstm.nn.model import CharLM, Shape
@@ -19,17 +19,17 @@ TEXT = 'She said: "No (not [yet]) <b>!"\n\nAnd so, in 1871,\x1b\n"</script><!-- 
 
 def a_look(
     cell: str = "lstm", embedding_size: int = 0, text: str = TEXT, H: int = 6, layers: int = 2
-) -> tuple[Report, CharLM, Vocabulary]:
+) -> tuple[Findings, CharLM, Vocabulary]:
     vocabulary = Vocabulary.of_characters(map(ord, text))
     shape = Shape(vocabulary.size, cell, layers, H, embedding_size)
     model = CharLM(shape, seed=4)
     rng = np.random.default_rng(8)
     model.values += 0.4 * rng.standard_normal(model.values.shape).astype(np.float32)
     read = Text("some.txt", vocabulary.encode(text), list(text), cut=False)
-    return report_of(model, read, reach=9), model, vocabulary
+    return findings_of(model, read, reach=9), model, vocabulary
 
 
-def html_of(look: tuple[Report, CharLM, Vocabulary]) -> str:
+def html_of(look: tuple[Findings, CharLM, Vocabulary]) -> str:
     return page(*look, {"name": "run/best.safetensors", "step": 1234})
 
 

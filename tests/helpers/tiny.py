@@ -16,7 +16,7 @@ from charlstm.saved.run_folder import RunFolder
 from charlstm.system.sealed import read_sealed, seal
 from charlstm.training import run
 from charlstm.training.resuming import Options
-from charlstm.training.trainer import Wishes
+from charlstm.training.trainer import Requests
 
 WALL_CLOCK = {"seconds", "chars_per_second"}
 
@@ -70,11 +70,11 @@ def train(
 
 
 def _stopping(train: Callable[..., str], step: int | None) -> Callable[..., str]:
-    def stopping(trainer: Any, *args: Any, wishes: Callable[[], Wishes], **others: Any) -> str:
-        def asked() -> Wishes:
-            return wishes()._replace(stop=trainer.step_number + 1 == step)
+    def stopping(trainer: Any, *args: Any, requests: Callable[[], Requests], **others: Any) -> str:
+        def asked() -> Requests:
+            return requests()._replace(stop=trainer.step_number + 1 == step)
 
-        return train(trainer, *args, wishes=asked, **others)
+        return train(trainer, *args, requests=asked, **others)
 
     return stopping
 

@@ -26,8 +26,8 @@ from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.system.sealed import seal
 from charlstm.training import run
-from charlstm.training.dataset import read_material
-from charlstm.training.trainer import Wishes
+from charlstm.training.dataset import read_dataset
+from charlstm.training.trainer import Requests
 
 MUTANTS = 2_000 * int(os.environ.get("CHARLSTM_TORTURE", "1"))
 
@@ -251,8 +251,8 @@ def test_weights_that_are_not_finite_are_refused(file: Path, value: float):
 def test_everything_is_refused_before_it_takes_memory(file: Path):
     """What is declared is large enough to end this machine; what is taken, a few copies."""
     original = file.read_bytes()
-    wishes = [("model", "hidden_size"), ("model", "embedding_size"), ("training", "batch_size")]
-    for group, name in wishes:
+    requests = [("model", "hidden_size"), ("model", "embedding_size"), ("training", "batch_size")]
+    for group, name in requests:
         file.write_bytes(original)
         forge(file, setting(group, name, 10**6))
         assert peak_of(lambda: refused(file)) < 2_000_000
@@ -415,10 +415,10 @@ def use_golden(file: Path, folder: Path) -> dict[str, Any]:
     (folder / "text.txt").write_text(TEXT, newline="")
     data = replace(loaded.config.data, files=(str(folder / "text.txt"),))
     config = replace(loaded.config, data=data)
-    material = read_material(config)
-    trainer, _ = run.prepare(config, material, Alone(), read_checkpoint(file))
-    losses = [trainer.step(Wishes()).loss for _ in range(10)]
-    evaluation = run.evaluation_of(config, material, trainer)
+    dataset = read_dataset(config)
+    trainer, _ = run.prepare(config, dataset, Alone(), read_checkpoint(file))
+    losses = [trainer.step(Requests()).loss for _ in range(10)]
+    evaluation = run.evaluation_of(config, dataset, trainer)
     assert evaluation is not None
     return {
         "text": loaded.vocabulary.decode(np.concatenate(text)),

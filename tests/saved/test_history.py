@@ -109,7 +109,7 @@ def test_a_point_without_a_place_is_left_out(file: Path):
         (['{"step": 3, "failed": "loss became nan"}'], "loss became nan"),
         (['{"step": 3, "failed": "loss became nan"}', '{"step": 4}'], None),
         (['{"step": 3, "failed": true}'], None),
-        (['{"step": 3, "failed": "a\\u001b[31m\\nb"}'], "a?[31m?b"),
+        (['{"step": 3, "failed": "a\\u001b[31m\\nb"}'], "a\\x1b[31m\\nb"),
         (['{"step": 3, "failed": "' + "x" * 1000 + '"}'], "x" * 300),
     ],
 )

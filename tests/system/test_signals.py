@@ -1,4 +1,4 @@
-"""Signals as wishes, inside one process; tests/torture sends them to real trainings."""
+"""Signals as requests, inside one process; tests/torture sends them to real trainings."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from places import ROOT
 
-from charlstm.system.signals import SignalWishes
+from charlstm.system.signals import SignalRequests
 
 STOPPING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -29,27 +29,27 @@ def undisturbed() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_is_a_wish_to_stop(number: signal.Signals):
-    with SignalWishes() as wishes:
-        assert wishes.stopped_by is None
+    with SignalRequests() as requests:
+        assert requests.stopped_by is None
         os.kill(os.getpid(), number)
-        assert wishes.stopped_by is number
-        assert not wishes.wants_save()
+        assert requests.stopped_by is number
+        assert not requests.wants_save()
 
 
 def test_usr1_is_a_wish_to_save_and_granted_once():
-    with SignalWishes() as wishes:
-        assert not wishes.wants_save()
+    with SignalRequests() as requests:
+        assert not requests.wants_save()
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert wishes.wants_save()
-        assert not wishes.wants_save()
-        assert wishes.stopped_by is None
+        assert requests.wants_save()
+        assert not requests.wants_save()
+        assert requests.stopped_by is None
 
 
 def test_what_was_there_before_comes_back():
     numbers = [*STOPPING, signal.SIGUSR1]
     before = [signal.getsignal(number) for number in numbers]
-    with suppress(ZeroDivisionError), SignalWishes():
+    with suppress(ZeroDivisionError), SignalRequests():
         assert all(signal.getsignal(n) != b for n, b in zip(numbers, before, strict=True))
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in numbers] == before
@@ -59,9 +59,9 @@ def test_what_was_there_before_comes_back():
 def test_what_was_ignored_stays_ignored(number: signal.Signals):
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        with SignalWishes() as wishes:
+        with SignalRequests() as requests:
             os.kill(os.getpid(), number)
-            assert wishes.stopped_by is None
+            assert requests.stopped_by is None
             assert signal.getsignal(number) is signal.SIG_IGN
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
@@ -73,8 +73,8 @@ def test_what_was_ignored_stays_ignored(number: signal.Signals):
 def test_the_second_one_ends_the_process_at_once(first: signal.Signals, second: signal.Signals):
     program = f"""
 import os, signal
-from charlstm.system.signals import SignalWishes
-with SignalWishes():
+from charlstm.system.signals import SignalRequests
+with SignalRequests():
     os.kill(os.getpid(), {int(first)})
     print("still here", flush=True)
     os.kill(os.getpid(), {int(second)})

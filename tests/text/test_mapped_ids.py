@@ -12,7 +12,7 @@ from charlstm.errors import FileError
 from charlstm.look.score import exact_losses
 from charlstm.nn.model import CharLM, Shape
 from charlstm.text import mapped_ids
-from charlstm.text.batches import Streams
+from charlstm.text.batches import Batches
 from charlstm.text.mapped_ids import BLOCK, MappedIds, open_ids, write_ids
 
 COUNT = 3 * BLOCK + 1234
@@ -72,7 +72,7 @@ def test_streams_and_losses_do_not_see_the_difference(tmp_path: Path) -> None:
     for k in (0, 3):
         found = [np.zeros((2, 9, 6), np.intp) for _ in range(2)]
         for text, (x, y) in zip((ids, expected), found, strict=True):
-            Streams(text, 6, 9).batch(k, x, y)
+            Batches(text, 6, 9).batch(k, x, y)
         assert found[0].tolist() == found[1].tolist()
     model = CharLM(Shape(vocabulary_size=7, layers=1, hidden_size=3), seed=1)
     mapped, plain = (list(exact_losses(model, text[100:700])) for text in (ids, expected))

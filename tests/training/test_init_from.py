@@ -25,7 +25,7 @@ from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.text.vocabulary import UnknownCharacterError
 from charlstm.training import run
-from charlstm.training.dataset import read_material_for
+from charlstm.training.dataset import dataset_for
 from charlstm.training.resuming import Options
 
 OTHER = "noon was calm and the sail was at sea\n" * 5
@@ -46,10 +46,10 @@ def tuned(folder: Path, source: Path, text: str = OTHER, **settings: Any) -> run
 
 def loss_at_the_start(config: run.Config) -> float:
     """The validation loss, before anything is learned."""
-    material = read_material_for(config)
-    trainer, progress = run.prepare(config, material, Alone(), None)
+    dataset = dataset_for(config)
+    trainer, progress = run.prepare(config, dataset, Alone(), None)
     assert progress.step == 0
-    evaluation = run.evaluation_of(config, material, trainer)
+    evaluation = run.evaluation_of(config, dataset, trainer)
     assert evaluation is not None
     return evaluation.mean_loss()
 
@@ -66,10 +66,10 @@ def test_starts_with_the_loss_of_the_source(source: Path, tmp_path: Path, of: st
         export(load_model(source), tmp_path / "x.safetensors")
         write_checkpoint(path, import_checkpoint(tmp_path / "x.safetensors"))
     config = tuned(tmp_path, path)
-    material = read_material_for(config)
+    dataset = dataset_for(config)
     model = load_model(source if of == "exported" else path).model
-    trainer = run.prepare(config, material, Alone(), None)[0]
-    of_source = run.LaneEvaluation(model, material.validation, 3, 4, Alone()).mean_loss()
+    trainer = run.prepare(config, dataset, Alone(), None)[0]
+    of_source = run.LaneEvaluation(model, dataset.validation, 3, 4, Alone()).mean_loss()
     assert loss_at_the_start(config) == of_source
     assert loss_at_the_start(tiny_config(tmp_path, OTHER)) != of_source
     assert trainer.optimizer.steps == 0
@@ -102,7 +102,7 @@ def test_unknown_characters_are_named(source: Path, tmp_path: Path):
 def test_unknown_characters_may_be_replaced(source: Path, tmp_path: Path):
     settings = {"data.min_count": 2, "data.replacement": "o"}
     config = tuned(tmp_path, source, OTHER + "Z" * 9, **settings)
-    ids = read_material_for(config).corpus.ids
+    ids = dataset_for(config).corpus.ids
     assert load_model(source).vocabulary.decode(np.asarray(ids)) == OTHER + "o" * 9
 
 
@@ -146,7 +146,7 @@ def test_what_concerns_training_may_differ(source: Path, tmp_path: Path):
     }
     trainer = run.prepare(
         config := tuned(tmp_path, source, **settings),
-        read_material_for(config),
+        dataset_for(config),
         Alone(),
         None,
     )[0]

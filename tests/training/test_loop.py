@@ -30,10 +30,10 @@ from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.training import run
-from charlstm.training.dataset import read_material
+from charlstm.training.dataset import read_dataset
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.recorder import NoRecorder
-from charlstm.training.trainer import Wishes
+from charlstm.training.trainer import Requests
 
 EVERYTHING = {  # the hardest case: all that a checkpoint must restore is in use
     "model.cell": "layer-norm",
@@ -258,14 +258,14 @@ def test_fifty_characters_are_learned_by_heart(tmp_path: Path):
     settings |= {"training.batch_size": 1, "training.sequence_length": 50}
     settings |= {"model.hidden_size": 40, "model.layers": 1, "output.report_every": 150}
     config = tiny_config(tmp_path, text, **settings)
-    material = read_material(config)
-    trainer, _ = run.prepare(config, material, Alone(), None)
+    dataset = read_dataset(config)
+    trainer, _ = run.prepare(config, dataset, Alone(), None)
     for _ in range(150):
-        loss = trainer.step(Wishes()).loss
+        loss = trainer.step(Requests()).loss
     assert loss < 0.01
-    ids = material.corpus.ids
+    ids = dataset.corpus.ids
     greedy = generate(trainer.model, ids[:1], count=1, length=50, choice=Choice(0.0), seed=0)
-    assert material.corpus.vocabulary.decode(np.concatenate(list(greedy))) == text[1:]
+    assert dataset.corpus.vocabulary.decode(np.concatenate(list(greedy))) == text[1:]
 
 
 # The order of events
@@ -303,17 +303,17 @@ def events(
     folder: Path, *losses: float, stop_after: int = 0, save_after: int = 0, **settings: Any
 ) -> tuple[str, list[str]]:
     config = tiny_config(folder, **settings)
-    material = read_material(config)
-    trainer, progress = run.prepare(config, material, Alone(), None)
+    dataset = read_dataset(config)
+    trainer, progress = run.prepare(config, dataset, Alone(), None)
     log = Log()
 
-    def wishes() -> Wishes:
+    def requests() -> Requests:
         step = trainer.step_number + 1
-        return Wishes(stop=step == stop_after, save=step == save_after)
+        return Requests(stop=step == stop_after, save=step == save_after)
 
-    plan = run.plan_of(config, material.total_steps)
+    plan = run.plan_of(config, dataset.total_steps)
     evaluation = Scripted(*losses) if losses else None
-    reason = run.train(trainer, evaluation, plan, progress, recorder=log, wishes=wishes)
+    reason = run.train(trainer, evaluation, plan, progress, recorder=log, requests=requests)
     return reason, log.events
 
 

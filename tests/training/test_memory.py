@@ -9,9 +9,9 @@ from tiny import tiny_config
 from charlstm.nn.cells import CELLS
 from charlstm.system.comm import Alone
 from charlstm.training import run
-from charlstm.training.dataset import read_material
+from charlstm.training.dataset import read_dataset
 from charlstm.training.estimate import memory_bytes
-from charlstm.training.trainer import Wishes
+from charlstm.training.trainer import Requests
 
 LARGE = {"model.hidden_size": 96, "training.batch_size": 24, "training.sequence_length": 40}
 
@@ -34,14 +34,14 @@ def test_the_estimate_is_near_what_training_takes(
 ) -> None:
     text = "the quick brown fox jumps over the lazy dog. " * 100
     config = tiny_config(tmp_path, text, **(LARGE | settings), **{"model.cell": cell})
-    material = read_material(config)
+    dataset = read_dataset(config)
     tracemalloc.start()
     try:
-        trainer, _ = run.prepare(config, material, Alone(), None)
+        trainer, _ = run.prepare(config, dataset, Alone(), None)
         for _ in range(2):
-            trainer.step(Wishes())
+            trainer.step(Requests())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    estimate = memory_bytes(config, material.corpus.vocabulary.size)
+    estimate = memory_bytes(config, dataset.corpus.vocabulary.size)
     assert 0.75 < peak / estimate < 1.25, (peak, estimate)

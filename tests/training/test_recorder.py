@@ -17,10 +17,10 @@ from charlstm.system.comm import Alone
 from charlstm.system.files import LineWriter
 from charlstm.training import run
 from charlstm.training.console import Silence
-from charlstm.training.dataset import read_material
+from charlstm.training.dataset import read_dataset
 from charlstm.training.recorder import Identity, LossWatch, RunRecorder
 from charlstm.training.resuming import Options
-from charlstm.training.trainer import StepResult, Wishes
+from charlstm.training.trainer import Requests, StepResult
 
 
 class Listening(Silence):
@@ -46,17 +46,17 @@ class Setup:
         **settings: Any,
     ) -> None:
         self.config = tiny_config(folder, **settings)
-        material = read_material(self.config)
-        self.trainer, _ = run.prepare(self.config, material, Alone(), None)
+        dataset = read_dataset(self.config)
+        self.trainer, _ = run.prepare(self.config, dataset, Alone(), None)
         self.progress = progress or Progress()
-        self.vocabulary = material.corpus.vocabulary
+        self.vocabulary = dataset.corpus.vocabulary
         self.folder = RunFolder(folder / "run")
         self.folder.create()
         self.display = Listening()
         identity = Identity(
             self.config,
-            material.corpus.vocabulary,
-            dict(material.identity),
+            dataset.corpus.vocabulary,
+            dict(dataset.identity),
             "f" * 64,
             source_bits=bits,
         )
@@ -70,7 +70,7 @@ class Setup:
         )
         self.progress.window_clipped = 1
         numbers = {"loss": 1.0, "grad_norm": 2.5, "clipped": False, "learning_rate": 0.02}
-        result = StepResult(**numbers | others, wishes=Wishes())  # type: ignore[arg-type]
+        result = StepResult(**numbers | others, requests=Requests())  # type: ignore[arg-type]
         self.recorder.report(self.trainer, self.progress, result)
 
 
@@ -141,7 +141,7 @@ def test_numbers_are_written_in_full_and_what_is_no_number_as_null(tmp_path: Pat
 def test_a_saved_run(tmp_path: Path):
     made = Setup(tmp_path, **{"output.sample_every": 1})
     for _ in range(3):
-        made.trainer.step(Wishes())
+        made.trainer.step(Requests())
     made.report(2.0)
     made.recorder.sample(made.trainer, made.progress)
     made.progress.step = 3

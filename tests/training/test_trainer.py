@@ -11,13 +11,13 @@ from charlstm.errors import DivergedError
 from charlstm.nn.cells import CELLS, State
 from charlstm.system.comm import Alone
 from charlstm.training import run
-from charlstm.training.dataset import read_material
-from charlstm.training.trainer import Trainer, Wishes
+from charlstm.training.dataset import read_dataset
+from charlstm.training.trainer import Requests, Trainer
 
 
 def trainer_of(folder: Path, **settings: Any) -> Trainer:
     config = tiny_config(folder, **settings)
-    return run.prepare(config, read_material(config), Alone(), None)[0]
+    return run.prepare(config, read_dataset(config), Alone(), None)[0]
 
 
 def memory_of(trainer: Trainer) -> list[bytes]:
@@ -62,11 +62,11 @@ def test_what_is_not_finite_is_never_applied(
     message = DEFECTS[planted]
     trainer = trainer_of(tmp_path, **{"model.cell": cell}, **clip)
     for _ in range(3):
-        trainer.step(Wishes())
+        trainer.step(Requests())
     before = memory_of(trainer)
     plant(trainer, monkeypatch, *planted)
     with pytest.raises(DivergedError) as caught:
-        trainer.step(Wishes())
+        trainer.step(Requests())
     assert message in str(caught.value)
     assert "learning rate 0.02); the update was not applied" in str(caught.value)
     assert memory_of(trainer) == before
@@ -78,23 +78,23 @@ def test_a_gradient_clipped_by_value_is_looked_at_before(
     trainer = trainer_of(tmp_path, **{"training.clip_norm": 0, "training.clip_value": 0.1})
     plant(trainer, monkeypatch, 0.0, np.inf)  # clipping would turn it into 0.1
     with pytest.raises(DivergedError, match="gradient became inf at step 1"):
-        trainer.step(Wishes())
+        trainer.step(Requests())
 
 
 def test_a_step_is_one_update_with_the_gradient_of_its_batch(tmp_path: Path):
     settings = {"training.optimizer": "sgd", "training.clip_norm": 0, "model.dtype": "float64"}
     trainer, other = (trainer_of(tmp_path, **settings) for _ in range(2))
-    model, streams = other.model, other.streams
+    model, batches = other.model, other.batches
     x, y = np.empty((2, 4, 3), np.intp)
     states = model.zero_states(3)
     for step in range(20):
         if step % 8 == 0:  # a new epoch starts at the beginning of the text
             states = model.zero_states(3)
-        streams.batch(step % 8, x, y)
+        batches.batch(step % 8, x, y)
         loss, states = model.loss_and_gradients(x, y, states, model.tape(4, 3))
         norm = float(np.linalg.norm(model.grads))
         model.values -= 0.02 * model.grads
-        result = trainer.step(Wishes())
+        result = trainer.step(Requests())
         assert result.loss == pytest.approx(loss, rel=1e-13)
         assert result.grad_norm == pytest.approx(norm, rel=1e-12)
         assert result.learning_rate == 0.02
@@ -118,7 +118,7 @@ def test_clipping_is_told(tmp_path: Path, limits: dict[str, float], clipped: boo
         trainer_of(tmp_path, **limits),
         trainer_of(tmp_path, **{"training.clip_norm": 0}),
     )
-    result, unclipped = trainer.step(Wishes()), free.step(Wishes())
+    result, unclipped = trainer.step(Requests()), free.step(Requests())
     assert result.clipped == clipped
     assert result.grad_norm == unclipped.grad_norm  # that of before
     if clipped and limits["training.clip_norm"]:
@@ -132,7 +132,7 @@ def test_clipping_is_told(tmp_path: Path, limits: dict[str, float], clipped: boo
 def test_states_go_out_and_come_back(tmp_path: Path):
     trainer = trainer_of(tmp_path)
     for _ in range(3):
-        trainer.step(Wishes())
+        trainer.step(Requests())
     gathered = trainer.gathered_states()
     assert gathered.shape == (2, 2, 3, 5)
     np.testing.assert_array_equal(gathered[1, 0], trainer.states[1].h)
@@ -141,9 +141,9 @@ def test_states_go_out_and_come_back(tmp_path: Path):
     other.restore(gathered, 3)
     other.model.values[...] = trainer.model.values
     gathered[...] = 0  # what was restored is a copy
-    assert other.step(Wishes()).loss == trainer.step(Wishes()).loss
+    assert other.step(Requests()).loss == trainer.step(Requests()).loss
 
 
-@pytest.mark.parametrize("wishes", [Wishes(), Wishes(stop=True), Wishes(save=True)])
-def test_wishes_come_back_with_the_result(tmp_path: Path, wishes: Wishes):
-    assert trainer_of(tmp_path).step(wishes).wishes == wishes
+@pytest.mark.parametrize("requests", [Requests(), Requests(stop=True), Requests(save=True)])
+def test_wishes_come_back_with_the_result(tmp_path: Path, requests: Requests):
+    assert trainer_of(tmp_path).step(requests).requests == requests

@@ -29,7 +29,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """T characters, L layers of H units.
 
     ``surprise``: ``(T,)`` bits, NaN for the first. ``likeliest``: ids ``(T, 5)`` of the next
@@ -60,7 +60,7 @@ def table_of(model: CharLM, text: Text) -> Table:
     return _table(model, text, correlations, nats)
 
 
-def report_of(model: CharLM, text: Text, reach: int = REACH) -> Report:
+def findings_of(model: CharLM, text: Text, reach: int = REACH) -> Findings:
     T, L, H = len(text.ids), model.shape.layers, model.shape.hidden_size
     dtype = model.values.dtype
     correlations = _correlations(model, text)
@@ -87,7 +87,7 @@ def report_of(model: CharLM, text: Text, reach: int = REACH) -> Report:
             if isinstance(tape, LayerNormTape):
                 norms[layer].append(_norms(tape))
     nats = float(np.nansum(surprise[:T], dtype=np.float64)) * NATS_PER_BIT
-    return Report(
+    return Findings(
         text=text,
         table=_table(model, text, correlations, nats),
         surprise=surprise[:T],

@@ -18,7 +18,7 @@ from charlstm.look.cells import glyphs
 from charlstm.look.cells.activations import QUANTITIES, SIGMOIDS
 from charlstm.look.cells.colours import LEVELS, style_sheet
 from charlstm.look.cells.features import FEATURES
-from charlstm.look.cells.findings import ANCHOR, Report
+from charlstm.look.cells.findings import ANCHOR, Findings
 from charlstm.look.cells.packing import element, levels
 from charlstm.look.cells.saturation import LEFT, RIGHT
 from charlstm.look.cells.telling import MEASURE
@@ -36,7 +36,7 @@ SALIENCY_STEPS = 16  # levels for a factor of two: 255 of them span nearly 16 su
 SCRIPTS = ("decode.js", "network.js", "text.js", "card.js", "panels.js", "main.js")
 
 
-def page(report: Report, model: CharLM, vocabulary: Vocabulary, about: dict[str, Any]) -> str:
+def page(report: Findings, model: CharLM, vocabulary: Vocabulary, about: dict[str, Any]) -> str:
     """The HTML. ``about``: what to say of the checkpoint, ``name`` and ``step``."""
     scales: dict[str, Any] = {}
     data = "".join(_data(report, model, scales))
@@ -64,7 +64,7 @@ def _json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _facts(report: Report, model: CharLM, vocabulary: Vocabulary) -> dict[str, Any]:
+def _facts(report: Findings, model: CharLM, vocabulary: Vocabulary) -> dict[str, Any]:
     text, shape = report.text, model.shape
     shown = glyphs.bytes_in_text if vocabulary.unit == "bytes" else glyphs.in_text
     return {
@@ -92,13 +92,13 @@ def _facts(report: Report, model: CharLM, vocabulary: Vocabulary) -> dict[str, A
     }
 
 
-def _data(report: Report, model: CharLM, scales: dict[str, Any]) -> Iterator[str]:
+def _data(report: Findings, model: CharLM, scales: dict[str, Any]) -> Iterator[str]:
     fixed = [*_of_characters(report), *_of_layers(report, model, scales)]
     yield from fixed
     yield from _outputs(report.outputs, LARGEST - sum(map(len, fixed)), scales)
 
 
-def _of_characters(report: Report) -> Iterator[str]:
+def _of_characters(report: Findings) -> Iterator[str]:
     largest = report.saliency.norms.max(axis=1, initial=0.0)
     yield element("ids", report.text.ids.astype(np.uint16))
     yield element("surprise", report.surprise)
@@ -116,7 +116,7 @@ def saliency_codes(norms: Array, largest: Array) -> Array:
     return np.where(share > 0, np.clip(codes, 1, 255), 0).astype(np.uint8)
 
 
-def _of_layers(report: Report, model: CharLM, scales: dict[str, Any]) -> Iterator[str]:
+def _of_layers(report: Findings, model: CharLM, scales: dict[str, Any]) -> Iterator[str]:
     scales["anchors"] = []
     for number, weights in enumerate(_weights(model)):
         reach = np.abs(weights).max(axis=2) / WEIGHT_HALF

@@ -11,7 +11,7 @@ import numpy as np
 
 from charlstm.errors import FileError
 from charlstm.from_config import EncodingOptions
-from charlstm.messages import shown
+from charlstm.messages import show
 from charlstm.text.code_points import Codes, TextFiles
 from charlstm.text.vocabulary import Ids, UnknownCharacterError, Vocabulary
 
@@ -38,7 +38,7 @@ def read_text(
 
     Raises `FileError`, and `UnknownCharacterError` for what the model has never seen.
     """
-    name = "standard input" if source == STDIN else shown(source)
+    name = "standard input" if source == STDIN else show(source)
     blocks = _stdin(vocabulary, options) if source == STDIN else _file(source, vocabulary, options)
     codes = _first(blocks, longest + 1)
     cut, codes = len(codes) > longest, codes[:longest]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.config.reading import load_config
-from charlstm.config.schema import setting_paths, value_of
+from charlstm.config.schema import all_settings, value_of
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError
 from charlstm.messages import shorten, show
@@ -146,7 +146,7 @@ def differing_settings(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
         passed_over.add("data.files")
     return {
         schema.path: [run.setting(schema.path) for run in runs]
-        for schema in setting_paths()
+        for schema in all_settings()
         if schema.path not in passed_over
         and len({repr(run.setting(schema.path)) for run in known}) > 1
     }
@@ -164,7 +164,7 @@ def ordered(runs: Sequence[RunSummary], column: str, *, reverse: bool = False) -
 def _reader_of(column: str) -> Callable[[RunSummary], Any]:
     if column in COLUMNS:
         return COLUMNS[column]
-    if column in {schema.path for schema in setting_paths()}:
+    if column in {schema.path for schema in all_settings()}:
         return lambda run: run.setting(column)
     raise ConfigError(
         f"--sort: found {shorten(column)}; columns are {', '.join(COLUMNS)},"

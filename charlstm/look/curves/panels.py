@@ -1,6 +1,5 @@
 """Which lines a picture shows, and where on it: for every way of drawing them."""
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from charlstm.errors import ConfigError
-from charlstm.messages import shorten
+from charlstm.messages import did_you_mean, shorten
 from charlstm.saved.history import Axis, Curve, History
 
 
@@ -73,8 +72,7 @@ def metric_names(text: str) -> list[str]:
     names = list(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     for name in names:
         if name not in METRICS:
-            near = difflib.get_close_matches(name[:60], METRICS, 1)
-            advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(METRICS)}"
+            advice = did_you_mean(name, METRICS, otherwise=f"there are {', '.join(METRICS)}")
             raise ConfigError(f"--metric: found {shorten(name)}; {advice}")
     if not names:
         raise ConfigError(f"--metric: name at least one of {', '.join(METRICS)}")

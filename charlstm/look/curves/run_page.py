@@ -10,12 +10,12 @@ from typing import Any
 
 from charlstm import __version__
 from charlstm.config.reading import defaults_beside
-from charlstm.config.schema import setting_paths, value_of
+from charlstm.config.schema import all_settings, value_of
 from charlstm.errors import FileError
 from charlstm.look.curves.comparison import names_of, parameter_count, speed_of
 from charlstm.look.curves.panels import panels_of
 from charlstm.look.curves.svg import figure
-from charlstm.messages import duration, show
+from charlstm.messages import duration, printable, show
 from charlstm.nn.loss import bits
 from charlstm.saved.checkpoint import Checkpoint
 from charlstm.saved.finding import newest_of, require_run, state_of
@@ -116,15 +116,9 @@ def _samples(samples: Sequence[Sample]) -> Iterator[str]:
     yield '<div class="samples">'
     for step, text in shown:
         cut = text[:LONGEST_SAMPLE] + ("…" if len(text) > LONGEST_SAMPLE else "")
-        yield f"<article><h3>step {step:,}</h3><pre>{escape(readable(cut))}</pre></article>\n"
+        sample = escape(printable(cut, keep="\n\t"))
+        yield f"<article><h3>step {step:,}</h3><pre>{sample}</pre></article>\n"
     yield "</div>"
-
-
-def readable(text: str) -> str:
-    """Line ends and tabs as they are; what could not be seen, or would reorder the page, as its
-    escape.
-    """
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 # Settings and environment ------------------------------------------------------------------------
@@ -135,7 +129,7 @@ def _settings(checkpoint: Checkpoint) -> Iterator[str]:
     config = checkpoint.config
     defaults = defaults_beside(config)
     chosen, others = [], []
-    for schema in setting_paths():
+    for schema in all_settings():
         value, default = (_written(value_of(c, schema.path)) for c in (config, defaults))
         if schema.required:
             chosen.append((schema.path, value))
@@ -153,7 +147,7 @@ def _written(value: Any) -> str:
         text = json.dumps(value)
     else:
         text = ", ".join(value) if isinstance(value, tuple) else str(value)
-    return f"<code>{escape(readable(text))}</code>"
+    return f"<code>{escape(printable(text))}</code>"
 
 
 def _environment(checkpoint: Checkpoint) -> Rows:
@@ -192,7 +186,7 @@ def _vocabulary(checkpoint: Checkpoint) -> str:
 
 def _key(character: str) -> str:
     name = f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
-    sign = SPACES.get(character, readable(character) if character != "\r" else "\\r")
+    sign = SPACES.get(character, printable(character) if character != "\r" else "\\r")
     if unicodedata.combining(character):
         sign = "◌" + sign
     return f'<span title="{escape(name)}">{escape(sign)}</span>'

@@ -1,6 +1,5 @@
 """A trace as rows: chosen, summarised, printed, as JSON, and as a picture."""
 
-import difflib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from charlstm.errors import ConfigError, UserError
 from charlstm.look.gradients.reference import Quantities
 from charlstm.look.gradients.trace import FallOff, Trace
-from charlstm.messages import shorten
+from charlstm.messages import did_you_mean, shorten
 from charlstm.nn.parameter import Array
 from charlstm.system.files import write_atomically
 
@@ -132,8 +131,7 @@ def _is_count(text: str) -> bool:
 def _parse_names(text: str, known: set[str]) -> set[str]:
     names = set(text.split(","))
     for name in sorted(names - known):
-        near = difflib.get_close_matches(name, known, 1)
-        advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+        advice = did_you_mean(name, known, otherwise=f"there are {', '.join(sorted(known))}")
         raise ConfigError(f"--only: nothing here is called {shorten(name)}; {advice}")
     return names
 

@@ -81,7 +81,7 @@ def test_a_metric_can_be_named():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train_los", "did you mean train_loss?"),
+        ("train_los", "did you mean 'train_loss'?"),
         ("zzz", "there are train_loss, val_loss,"),
         ("", "name at least one"),
         ("x" * 10_000, "found 'xxx"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from charlstm.config.schema import setting_paths
+from charlstm.config.schema import all_settings
 from charlstm.errors import FileError
 from charlstm.look.curves.panels import Line, Panel, panels_of
 from charlstm.look.curves.run_page import LONGEST_SAMPLE, page
@@ -124,7 +124,7 @@ def test_changed_settings_come_first(run: Path):
     assert "<th>data.files</th>" in changed
     assert "<th>training.optimizer</th><td><code>adam</code></td>" in rest
     assert "model.hidden_size" not in rest
-    assert settings.count("<tr>") == len(setting_paths())
+    assert settings.count("<tr>") == len(all_settings())
 
 
 def test_the_environment(run: Path):

@@ -70,7 +70,7 @@ def test_choosing() -> None:
         ({"steps": "1-"}, "--steps: found '1-'; write numbers like 0-3,7"),
         ({"steps": ""}, "--steps: found ''; write numbers like 0-3,7"),
         ({"steps": "0-99999999999"}, "write numbers like 0-3,7"),
-        ({"only": "dh,dlogit"}, "nothing here is called 'dlogit'; did you mean dlogits?"),
+        ({"only": "dh,dlogit"}, "nothing here is called 'dlogit'; did you mean 'dlogits'?"),
         ({"only": "?"}, "nothing here is called '?'; there are E, W_fh,"),
     ],
 )
