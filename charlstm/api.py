@@ -17,7 +17,7 @@ from charlstm.config.reading import config_from_dict, load_config
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
-from charlstm.from_config import encoding_options
+from charlstm.from_config import text_rules_of
 from charlstm.look.score import Part, Score, exact_losses
 from charlstm.nn.sampling import Choice, Draws, generate
 from charlstm.saved.checkpoint import LoadedModel, load_model
@@ -180,7 +180,7 @@ class Model:
         >>> len(score.bits) * score.bits_per_character > float(score.bits.max())
         True
         """
-        return self._score(encode_string(text, self.vocabulary, **encoding_options(self.config)))
+        return self._score(encode_string(text, self.vocabulary, text_rules_of(self.config)))
 
     def export(self, path: Name, format: str | None = None) -> None:
         """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``.

@@ -1,13 +1,13 @@
 """From a configuration to the things it describes. Below this file nobody sees a Config."""
 
 import math
-from typing import Literal, TypedDict
 
 from charlstm.config.settings import Config
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.optim import Optimizer, make_optimizer
 from charlstm.nn.schedule import Schedule, make_schedule
 from charlstm.text.cache import CorpusCache
+from charlstm.text.code_points import TextRules
 from charlstm.text.corpus import Corpus, encode_corpus, read_corpus
 from charlstm.text.vocabulary import Vocabulary
 
@@ -16,35 +16,17 @@ def corpus_of(
     config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
 ) -> Corpus:
     """The text that a config names, encoded with its own characters or with a given vocabulary."""
-    data = config.data
+    data, rules = config.data, text_rules_of(config)
     if vocabulary is None:
-        return read_corpus(
-            data.files,
-            unit=data.unit,
-            newlines=data.newlines,
-            normalize=data.normalize,
-            min_count=data.min_count,
-            replacement=data.replacement,
-            cache=cache,
-        )
-    return encode_corpus(data.files, vocabulary, **encoding_options(config), cache=cache)
+        return read_corpus(data.files, rules, min_count=data.min_count, cache=cache)
+    return encode_corpus(data.files, vocabulary, rules, cache=cache)
 
 
-class EncodingOptions(TypedDict):
-    """How a text is read for a model that has its vocabulary already."""
-
-    newlines: Literal["keep", "normalize"]
-    normalize: Literal["none", "NFC"]
-    replacement: str | None
-
-
-def encoding_options(config: Config) -> EncodingOptions:
+def text_rules_of(config: Config) -> TextRules:
+    """Rare characters are replaced only where the vocabulary leaves any out."""
     data = config.data
-    return {
-        "newlines": data.newlines,
-        "normalize": data.normalize,
-        "replacement": data.replacement if data.min_count > 1 else None,
-    }
+    replacement = data.replacement if data.min_count > 1 else None
+    return TextRules(data.unit, data.newlines, data.normalize, replacement)
 
 
 def shape_of(config: Config, vocabulary_size: int) -> Shape:

@@ -19,6 +19,7 @@ from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.look.score import by_character, by_line, exact_losses
 from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import load_model
+from charlstm.text.code_points import TextRules
 from charlstm.text.corpus import encode_corpus
 from charlstm.text.encoding import decode_stream, encode_string
 from charlstm.text.vocabulary import UnknownCharacterError, Vocabulary
@@ -251,11 +252,11 @@ def test_a_string_is_encoded_as_a_file_would_be(tmp_path: Path, newlines, normal
     text = "\ufeffae\u0301\u00e9\r\nb\rc\n?\r"
     unknown = "" if replacement is None else "Zd\U0001f600"
     vocabulary = Vocabulary.of_characters(map(ord, "aebc\r\n?\u00e9\u0301"))
-    options = {"newlines": newlines, "normalize": normalize, "replacement": replacement}
+    rules = TextRules("characters", newlines, normalize, replacement)
     (tmp_path / "t").write_bytes((text + unknown).encode())
-    corpus = encode_corpus([tmp_path / "t"], vocabulary, **options)
+    corpus = encode_corpus([tmp_path / "t"], vocabulary, rules)
     string = decode_stream((text + unknown).encode(), "characters", "stdin")
-    ids = encode_string(string, vocabulary, **options)
+    ids = encode_string(string, vocabulary, rules)
     np.testing.assert_array_equal(ids, np.asarray(corpus.ids))
     assert ids.dtype == np.asarray(corpus.ids).dtype
 

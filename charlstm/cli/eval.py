@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,18 +107,18 @@ def read_text(name: Path, loaded: "LoadedModel") -> Text:
     import numpy as np
 
     from charlstm.errors import FileError
-    from charlstm.from_config import encoding_options
+    from charlstm.from_config import text_rules_of
     from charlstm.text.corpus import encode_corpus
-    from charlstm.text.encoding import decode_stream, encode_string
+    from charlstm.text.encoding import encode_string, read_stdin
 
-    vocabulary, options = loaded.vocabulary, encoding_options(loaded.config)
+    vocabulary, rules = loaded.vocabulary, text_rules_of(loaded.config)
     if str(name) == "-":
         where = "standard input"
-        content = decode_stream(sys.stdin.buffer.read(), vocabulary.unit, where)
-        text = Text("-", encode_string(content, vocabulary, **options), None)
+        content = read_stdin(vocabulary.unit)
+        text = Text("-", encode_string(content, vocabulary, rules), None)
     else:
         where = str(name)
-        corpus = encode_corpus([name], vocabulary, **options)
+        corpus = encode_corpus([name], vocabulary, rules)
         source_bits = corpus.source_bits_per_character(0, corpus.characters)
         text = Text(where, np.asarray(corpus.ids), source_bits)
     if len(text.ids) < 2:

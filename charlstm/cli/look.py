@@ -74,13 +74,13 @@ def command(
         raise click.UsageError("Nothing to do: give -o PAGE.html, --json or --terminal.")
     if as_json and terminal:
         raise click.UsageError("--json and --terminal both write to stdout; choose one.")
-    from charlstm.from_config import encoding_options
+    from charlstm.from_config import text_rules_of
     from charlstm.look.cells.findings import findings_of, table_of
     from charlstm.look.cells.text import LONGEST, read_text
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
-    text = read_text(source, loaded.vocabulary, encoding_options(loaded.config))
+    text = read_text(source, loaded.vocabulary, text_rules_of(loaded.config))
     if text.cut:
         click.echo(f"{text.name}: the first {LONGEST:,} characters are looked at.", err=True)
     if out is None:

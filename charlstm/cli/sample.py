@@ -74,10 +74,11 @@ def command(
     from charlstm.api import load
     from charlstm.messages import show
     from charlstm.nn.sampling import Draws
+    from charlstm.text.encoding import read_stdin
 
     model = load(path)
     if prompt == "-":
-        prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        prompt = read_stdin(model.vocabulary.unit)
     if not len(model.vocabulary.encode(prompt, skip_unknown=skip_unknown)):
         prompt = ""
     if seed is None:

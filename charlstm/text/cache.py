@@ -64,7 +64,9 @@ class CorpusCache:
             return None
         if sum(look[1] for look in looks) < WORTH_KEEPING:
             return None
-        recipe = {"unit": text.unit, "newlines": text.newlines, "normalize": text.normalize} | {
+        rules = text.rules
+        recipe = {
+            **{"unit": rules.unit, "newlines": rules.newlines, "normalize": rules.normalize},
             **recipe,
             "format": FORMAT,
         }

@@ -43,29 +43,49 @@ EXTRAS = {".zst": "zstd"}
 
 
 @dataclass(frozen=True)
+class TextRules:
+    """How a text becomes what a model reads, wherever it comes from.
+
+    ``replacement`` stands in for characters that the vocabulary lacks; without one they are
+    refused. Bytes stay as they are.
+    """
+
+    unit: Unit = "characters"
+    newlines: Newlines = "keep"
+    normalize: Normalize = "none"
+    replacement: str | None = None
+
+    def applied(self, texts: Iterable[str]) -> Iterator[str]:
+        """The joined ``texts``, in pieces, with line ends and characters as the rules want them."""
+        if self.newlines == "normalize":
+            texts = _with_unix_newlines(texts)
+        if self.normalize == "NFC":
+            texts = _composed(texts)
+        yield from texts
+
+
+AS_IT_IS = TextRules()
+
+
+@dataclass(frozen=True)
 class TextFiles:
     """Files, and how their bytes become code points."""
 
     paths: tuple[Path, ...]
-    unit: Unit = "characters"
-    newlines: Newlines = "keep"
-    normalize: Normalize = "none"
+    rules: TextRules = AS_IT_IS
 
     def blocks(self, digest: "_Hash") -> Iterator[Codes]:
         """Code points (bytes, if the unit is bytes), block by block.
 
         ``digest`` takes in the content of all files, unpacked. Raises `FileError`.
         """
-        if self.unit == "bytes":
+        if self.rules.unit == "bytes":
             raw = chain.from_iterable(_raw_blocks(path, digest) for path in self.paths)
             yield from (np.frombuffer(block, dtype=np.uint8) for block in raw)
             return
-        texts: Iterator[str] = chain.from_iterable(_decoded(path, digest) for path in self.paths)
-        if self.newlines == "normalize":
-            texts = _with_unix_newlines(texts)
-        if self.normalize == "NFC":
-            texts = _composed(texts)
-        yield from (np.frombuffer(text.encode("utf-32-le"), dtype="<u4") for text in texts)
+        texts = chain.from_iterable(_decoded(path, digest) for path in self.paths)
+        for text in self.rules.applied(texts):
+            yield np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
 
     def names(self) -> str:
         """For messages: the first file, and how many others."""

@@ -8,7 +8,7 @@ be kept in a file (see `corpus_cache`); then it is read once and for all, and ta
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from charlstm.errors import ConfigError, FileError
 from charlstm.messages import shorten
 from charlstm.text.cache import CorpusCache, Encoding, Place
-from charlstm.text.code_points import Newlines, Normalize, TextFiles, find_files
+from charlstm.text.code_points import AS_IT_IS, TextFiles, TextRules, find_files
 from charlstm.text.known_entropy import KnownEntropy, read_known_entropy, sidecar_of
 from charlstm.text.mapped_ids import MappedIds
-from charlstm.text.vocabulary import LAST_CODE_POINT, Ids, Unit, UnknownCharacterError, Vocabulary
+from charlstm.text.vocabulary import LAST_CODE_POINT, Ids, UnknownCharacterError, Vocabulary
+
+REPLACEMENT = "\ufffd"
 
 
 @dataclass(frozen=True)
@@ -54,28 +56,28 @@ class Corpus:
 
 def read_corpus(
     files: Sequence[str | Path],
+    rules: TextRules = AS_IT_IS,
     *,
-    unit: Unit = "characters",
-    newlines: Newlines = "keep",
-    normalize: Normalize = "none",
     min_count: int = 1,
-    replacement: str = "\ufffd",
     cache: CorpusCache | None = None,
 ) -> Corpus:
     """Encode files (paths and globs) with a vocabulary made of their own characters.
 
-    Characters that occur fewer than ``min_count`` times become ``replacement``. A long text is
-    kept in ``cache``. Raises `FileError` for what cannot be read, `ConfigError` for settings that
-    contradict.
+    Characters that occur fewer than ``min_count`` times become the rules' replacement, or U+FFFD.
+    A long text is kept in ``cache``. Raises `FileError` for what cannot be read, `ConfigError` for
+    settings that contradict.
     """
-    if unit == "bytes" and (newlines != "keep" or normalize != "none" or min_count > 1):
+    bytewise = rules.unit == "bytes"
+    if bytewise and (rules.newlines != "keep" or rules.normalize != "none" or min_count > 1):
         raise ConfigError(
             "data: unit=bytes keeps every byte as it is;"
             " newlines, normalize and min_count must stay at their defaults"
         )
 
+    replacement = REPLACEMENT if rules.replacement is None else rules.replacement
+
     def choose(survey: _Survey) -> _Choice:
-        if unit == "bytes":
+        if bytewise:
             return _Choice(Vocabulary.of_bytes(), None)
         frequent = np.flatnonzero(survey.counts >= max(min_count, 1))
         if len(frequent) == np.count_nonzero(survey.counts):
@@ -83,7 +85,7 @@ def read_corpus(
         stand_in = _code_of(replacement)
         return _Choice(Vocabulary.of_characters(np.append(frequent, stand_in)), stand_in)
 
-    text = TextFiles(find_files(files), unit, newlines, normalize)
+    text = TextFiles(find_files(files), rules)
     recipe = {"min_count": min_count, "replacement": replacement if min_count > 1 else None}
     return _corpus(text, choose, cache.place_for(text, recipe) if cache else None)
 
@@ -91,17 +93,16 @@ def read_corpus(
 def encode_corpus(
     files: Sequence[str | Path],
     vocabulary: Vocabulary,
+    rules: TextRules = AS_IT_IS,
     *,
-    newlines: Newlines = "keep",
-    normalize: Normalize = "none",
-    replacement: str | None = None,
     cache: CorpusCache | None = None,
 ) -> Corpus:
-    """Encode files with the vocabulary of an existing model.
+    """Encode files with the vocabulary of an existing model, which decides on the unit.
 
-    Characters it lacks become ``replacement`` or, without one, raise `UnknownCharacterError`.
+    Raises `UnknownCharacterError` for characters it lacks, unless the rules have a replacement.
     """
-    text = TextFiles(find_files(files), vocabulary.unit, newlines, normalize)
+    text = TextFiles(find_files(files), replace(rules, unit=vocabulary.unit))
+    replacement = rules.replacement
     choice = _Choice(vocabulary, None if replacement is None else _code_of(replacement))
     known = hashlib.sha256(vocabulary.to_array().tobytes()).hexdigest()
     recipe = {"vocabulary": known, "replacement": replacement}

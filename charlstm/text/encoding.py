@@ -1,12 +1,18 @@
 """Texts that are no files, from a program or a pipe, encoded as those in files are."""
 
-import unicodedata
+import sys
+from dataclasses import replace
 
 import numpy as np
 
 from charlstm.errors import FileError
-from charlstm.text.code_points import BYTE_ORDER_MARK, Newlines, Normalize
+from charlstm.text.code_points import AS_IT_IS, BYTE_ORDER_MARK, Codes, TextRules
 from charlstm.text.vocabulary import Ids, Unit, Vocabulary
+
+
+def read_stdin(unit: Unit) -> str:
+    """All of standard input as text, see `decode_stream`."""
+    return decode_stream(sys.stdin.buffer.read(), unit, "standard input")
 
 
 def decode_stream(content: bytes, unit: Unit, where: str) -> str:
@@ -24,25 +30,23 @@ def decode_stream(content: bytes, unit: Unit, where: str) -> str:
         ) from None
 
 
-def encode_string(
-    text: str,
-    vocabulary: Vocabulary,
-    *,
-    newlines: Newlines = "keep",
-    normalize: Normalize = "none",
-    replacement: str | None = None,
-) -> Ids:
+def codes_of(text: str, rules: TextRules) -> Codes:
+    """The code points (bytes, if the unit is bytes) of a text, as `TextFiles.blocks` gives them."""
+    if rules.unit == "bytes":
+        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+    applied = "".join(rules.applied([text]))
+    return np.frombuffer(applied.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def encode_string(text: str, vocabulary: Vocabulary, rules: TextRules = AS_IT_IS) -> Ids:
     """The ids that `corpus.encode_corpus` would give for a file with this text.
 
-    Raises `UnknownCharacterError` unless there is a ``replacement``.
+    Raises `UnknownCharacterError` unless the rules have a replacement.
     """
-    if vocabulary.unit == "characters":
-        if newlines == "normalize":
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        if normalize == "NFC":
-            text = unicodedata.normalize("NFC", text)
-    if replacement is None or vocabulary.unit == "bytes":
+    if vocabulary.unit == "bytes":
         return vocabulary.encode(text)
-    stand_in = int(vocabulary.encode(replacement)[0])
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    codes = codes_of(text, replace(rules, unit="characters"))
+    if rules.replacement is None:
+        return vocabulary.encode_codes(codes)
+    stand_in = int(vocabulary.encode(rules.replacement)[0])
     return np.take(vocabulary.id_table(stand_in), codes, mode="clip")

@@ -90,7 +90,12 @@ class Vocabulary:
 
         Raises `UnknownCharacterError`, or leaves unknown characters out with ``skip_unknown``.
         """
-        codes = self._codes(text)
+        return self.encode_codes(self._codes(text), skip_unknown=skip_unknown)
+
+    def encode_codes(
+        self, codes: NDArray[np.unsignedinteger[Any]], *, skip_unknown: bool = False
+    ) -> Ids:
+        """As `encode`, for code points (or bytes)."""
         ids = np.take(self._id_of_code, codes, mode="clip")
         unknown = ids < 0
         if unknown.any():

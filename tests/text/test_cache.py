@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from charlstm.errors import FileError, SystemRefusedError
 from charlstm.text import cache
 from charlstm.text import corpus as corpus_module
 from charlstm.text.cache import CorpusCache
+from charlstm.text.code_points import TextRules
 from charlstm.text.corpus import Corpus, encode_corpus, read_corpus
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Vocabulary
@@ -53,8 +55,9 @@ class Desk:
         self.said: list[str] = []
         self.cache = CorpusCache(self.folder, self.said.append)
 
-    def read(self, *files: Path, **settings: Any) -> Corpus:
-        return read_corpus(files or [self.text], cache=self.cache, **settings)
+    def read(self, *files: Path, min_count: int = 1, **rules: Any) -> Corpus:
+        read = partial(read_corpus, min_count=min_count, cache=self.cache)
+        return read(files or [self.text], TextRules(**rules))
 
     def kept(self) -> list[Path]:
         return sorted(self.folder.glob("*.ids"))

@@ -15,14 +15,14 @@ import pytest
 
 from charlstm.errors import FileError
 from charlstm.text import code_points
-from charlstm.text.code_points import TextFiles, find_files
+from charlstm.text.code_points import TextFiles, TextRules, find_files
 
 MERGING = "ee\u0301\u0323\u1100\u1161\u11a8\uac00\u09c7\u09be"
 AWKWARD = "aé\u0344\r\n\r\n\0中😀\u2126ก" + 4 * MERGING
 
 
 def read(*paths: Path, newlines: str = "keep", normalize: str = "none") -> str:
-    files = TextFiles(paths, "characters", newlines, normalize)  # type: ignore[arg-type]
+    files = TextFiles(paths, TextRules("characters", newlines, normalize))  # type: ignore[arg-type]
     codes = np.concatenate(list(files.blocks(hashlib.sha256())))
     return codes.astype("<u4").tobytes().decode("utf-32-le")
 
@@ -159,7 +159,7 @@ def test_the_digest_is_of_the_unpacked_bytes(tmp_path: Path) -> None:
 def test_bytes_stay_as_they_are(text_file: Path) -> None:
     content = b"\xef\xbb\xbf\xff\r\n\0"
     text_file.write_bytes(content)
-    blocks = list(TextFiles((text_file,), "bytes").blocks(hashlib.sha256()))
+    blocks = list(TextFiles((text_file,), TextRules("bytes")).blocks(hashlib.sha256()))
     assert np.concatenate(blocks).tolist() == list(content)
 
 

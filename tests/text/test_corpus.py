@@ -11,7 +11,7 @@ import pytest
 from charlstm.errors import ConfigError, FileError
 from charlstm.text import code_points
 from charlstm.text import corpus as corpus_module
-from charlstm.text.code_points import TextFiles
+from charlstm.text.code_points import TextFiles, TextRules
 from charlstm.text.corpus import encode_corpus, read_corpus, split
 from charlstm.text.vocabulary import UnknownCharacterError, Vocabulary
 
@@ -47,9 +47,11 @@ def test_blocks_do_not_show(text_file: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_newlines_and_normal_form_are_options(text_file: Path) -> None:
     text_file.write_bytes("e\u0301\r\nb\r".encode())
-    corpus = read_corpus([text_file], newlines="normalize", normalize="NFC")
+    corpus = read_corpus([text_file], TextRules(newlines="normalize", normalize="NFC"))
     assert corpus.vocabulary.decode(corpus.ids) == "é\nb\n"
-    again = encode_corpus([text_file], corpus.vocabulary, newlines="normalize", normalize="NFC")
+    again = encode_corpus(
+        [text_file], corpus.vocabulary, TextRules(newlines="normalize", normalize="NFC")
+    )
     assert again.ids.tolist() == corpus.ids.tolist()
 
 
@@ -59,14 +61,14 @@ def test_newlines_and_normal_form_are_options(text_file: Path) -> None:
 )
 def test_rare_characters_are_replaced(text_file: Path, min_count: int, expected: str) -> None:
     text_file.write_bytes(b"aaabbc\0")
-    corpus = read_corpus([text_file], min_count=min_count, replacement="?")
+    corpus = read_corpus([text_file], TextRules(replacement="?"), min_count=min_count)
     assert corpus.vocabulary.decode(corpus.ids) == expected
     assert corpus.vocabulary == Vocabulary.of_characters(map(ord, expected))
 
 
 def test_a_rare_replacement_stays_itself(text_file: Path) -> None:
     text_file.write_bytes(b"aa?b")
-    corpus = read_corpus([text_file], min_count=2, replacement="?")
+    corpus = read_corpus([text_file], TextRules(replacement="?"), min_count=2)
     assert corpus.vocabulary.decode(corpus.ids) == "aa??"
     assert corpus.vocabulary.size == 2
 
@@ -74,23 +76,23 @@ def test_a_rare_replacement_stays_itself(text_file: Path) -> None:
 @pytest.mark.parametrize("replacement", ["", "ab", "\ud800"])
 def test_a_replacement_is_one_character(text_file: Path, replacement: str) -> None:
     with pytest.raises(ConfigError, match="exactly one character"):
-        read_corpus([text_file], min_count=2, replacement=replacement)
+        read_corpus([text_file], TextRules(replacement=replacement), min_count=2)
 
 
 def test_bytes_mode_takes_anything(text_file: Path) -> None:
     text_file.write_bytes(bytes(range(255, -1, -1)))
-    corpus = read_corpus([text_file], unit="bytes")
+    corpus = read_corpus([text_file], TextRules(unit="bytes"))
     assert corpus.ids.tolist() == list(range(255, -1, -1))
     assert corpus.vocabulary == Vocabulary.of_bytes()
     assert encode_corpus([text_file], corpus.vocabulary).ids.tolist() == corpus.ids.tolist()
 
 
 @pytest.mark.parametrize(
-    "setting", [{"newlines": "normalize"}, {"normalize": "NFC"}, {"min_count": 2}]
+    ("rule", "min_count"), [({"newlines": "normalize"}, 1), ({"normalize": "NFC"}, 1), ({}, 2)]
 )
-def test_bytes_mode_changes_no_byte(text_file: Path, setting: dict) -> None:
+def test_bytes_mode_changes_no_byte(text_file: Path, rule: dict, min_count: int) -> None:
     with pytest.raises(ConfigError, match="unit=bytes keeps every byte"):
-        read_corpus([text_file], unit="bytes", **setting)
+        read_corpus([text_file], TextRules(unit="bytes", **rule), min_count=min_count)
 
 
 def test_an_existing_vocabulary_refuses_what_it_lacks(text_file: Path) -> None:
@@ -99,10 +101,10 @@ def test_an_existing_vocabulary_refuses_what_it_lacks(text_file: Path) -> None:
         encode_corpus([text_file], vocabulary)
     assert str(caught.value) == f"{text_file}: not in the vocabulary: 'é' (U+00E9)"
     assert caught.value.code_points == [0xE9]
-    corpus = encode_corpus([text_file], vocabulary, replacement="n")
+    corpus = encode_corpus([text_file], vocabulary, TextRules(replacement="n"))
     assert vocabulary.decode(corpus.ids) == "banana n\r\n"
     with pytest.raises(UnknownCharacterError, match="'z'"):
-        encode_corpus([text_file], vocabulary, replacement="z")
+        encode_corpus([text_file], vocabulary, TextRules(replacement="z"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
@@ -167,7 +169,7 @@ def test_known_entropy_is_not_that_of_a_changed_or_joined_text(text_file: Path) 
     write_sidecar(text_file)
     assert read_corpus([text_file], min_count=2).known_entropy is None
     assert read_corpus([text_file, text_file]).known_entropy is None
-    assert read_corpus([text_file], newlines="normalize").known_entropy is None
+    assert read_corpus([text_file], TextRules(newlines="normalize")).known_entropy is None
 
 
 @pytest.mark.parametrize(

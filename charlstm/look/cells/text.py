@@ -1,18 +1,16 @@
 """The text to look at: read as the model's corpus was, and cut where a page ends."""
 
 import hashlib
-import sys
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from charlstm.errors import FileError
-from charlstm.from_config import EncodingOptions
 from charlstm.messages import show
-from charlstm.text.code_points import Codes, TextFiles
+from charlstm.text.code_points import Codes, TextFiles, TextRules
+from charlstm.text.encoding import codes_of, read_stdin
 from charlstm.text.vocabulary import Ids, UnknownCharacterError, Vocabulary
 
 LONGEST = 20_000
@@ -32,28 +30,34 @@ class Text:
 
 
 def read_text(
-    source: str, vocabulary: Vocabulary, options: EncodingOptions, longest: int = LONGEST
+    source: str, vocabulary: Vocabulary, rules: TextRules, longest: int = LONGEST
 ) -> Text:
     """A file's, or with ``-`` standard input's, first ``longest`` characters.
 
     Raises `FileError`, and `UnknownCharacterError` for what the model has never seen.
     """
     name = "standard input" if source == STDIN else show(source)
-    blocks = _stdin(vocabulary, options) if source == STDIN else _file(source, vocabulary, options)
-    codes = _first(blocks, longest + 1)
+    rules = replace(rules, unit=vocabulary.unit)
+    codes = _first(_blocks(source, rules), longest + 1)
     cut, codes = len(codes) > longest, codes[:longest]
     if len(codes) < 2:
         raise FileError(f"{name}: a text of two characters or more is needed; found {len(codes)}")
     if vocabulary.unit == "bytes":
         return Text(name, codes.astype(np.uint8), _character_of_each_byte(codes.tobytes()), cut)
     text = codes.astype("<u4").tobytes().decode("utf-32-le")
-    if options["replacement"] is not None:
+    if rules.replacement is not None:
         known = set(map(chr, vocabulary.code_points))
-        text = "".join(c if c in known else options["replacement"] for c in text)
+        text = "".join(c if c in known else rules.replacement for c in text)
     try:
         return Text(name, vocabulary.encode(text), list(text), cut)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(error.code_points, name) from None
+
+
+def _blocks(source: str, rules: TextRules) -> Iterator[Codes]:
+    if source == STDIN:
+        return iter([codes_of(read_stdin(rules.unit), rules)])
+    return TextFiles((Path(source),), rules).blocks(hashlib.sha256())
 
 
 def _first(blocks: Iterator[Codes], count: int) -> Codes:
@@ -63,27 +67,6 @@ def _first(blocks: Iterator[Codes], count: int) -> Codes:
         if sum(map(len, found)) >= count:
             break
     return np.concatenate(found)[:count] if found else np.empty(0, np.uint32)
-
-
-def _file(source: str, vocabulary: Vocabulary, options: EncodingOptions) -> Iterator[Codes]:
-    files = TextFiles((Path(source),), vocabulary.unit, options["newlines"], options["normalize"])
-    return files.blocks(hashlib.sha256())
-
-
-def _stdin(vocabulary: Vocabulary, options: EncodingOptions) -> Iterator[Codes]:
-    data = sys.stdin.buffer.read()
-    if vocabulary.unit == "bytes":
-        yield np.frombuffer(data, np.uint8)
-        return
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(f"standard input: invalid UTF-8 at byte {error.start:,}") from None
-    if options["newlines"] == "normalize":
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if options["normalize"] == "NFC":
-        text = unicodedata.normalize("NFC", text)
-    yield np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
 def _character_of_each_byte(data: bytes) -> list[str]:

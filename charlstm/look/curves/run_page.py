@@ -1,6 +1,5 @@
 """The page: one file, without scripts, that asks the network for nothing."""
 
-import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
@@ -11,6 +10,7 @@ from typing import Any
 from charlstm import __version__
 from charlstm.config.reading import defaults_beside
 from charlstm.config.schema import all_settings, value_of
+from charlstm.config.writing import written
 from charlstm.errors import FileError
 from charlstm.look.curves.comparison import names_of, parameter_count, speed_of
 from charlstm.look.curves.panels import panels_of
@@ -142,12 +142,7 @@ def _settings(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """A value about as the configuration writes it, as HTML."""
-    if value is None or isinstance(value, bool):
-        text = json.dumps(value)
-    else:
-        text = ", ".join(value) if isinstance(value, tuple) else str(value)
-    return f"<code>{escape(printable(text))}</code>"
+    return f"<code>{escape(written(value))}</code>"
 
 
 def _environment(checkpoint: Checkpoint) -> Rows:

@@ -2,18 +2,19 @@
 
 import gzip
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from charlstm.errors import FileError
-from charlstm.from_config import EncodingOptions
 from charlstm.look.cells import glyphs
 from charlstm.look.cells.text import read_text
+from charlstm.text.code_points import TextRules
 from charlstm.text.vocabulary import UnknownCharacterError, Vocabulary
 
-PLAIN: EncodingOptions = {"newlines": "keep", "normalize": "none", "replacement": None}
+PLAIN = TextRules()
 ABC = Vocabulary.of_characters(map(ord, "abc\n é"))
 
 
@@ -45,8 +46,8 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin(monkeypatch, "\ufeffae\u0301\r\nb".encode())
-    options: EncodingOptions = {"newlines": "normalize", "normalize": "NFC", "replacement": None}
-    assert "".join(read_text("-", ABC, options).characters) == "aé\nb"
+    rules = TextRules(newlines="normalize", normalize="NFC")
+    assert "".join(read_text("-", ABC, rules).characters) == "aé\nb"
 
 
 def test_unknown_characters_are_named(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_unknown_characters_are_named(tmp_path: Path) -> None:
 
 def test_unknown_characters_become_the_replacement(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("ab?a")
-    text = read_text(str(tmp_path / "t.txt"), ABC, PLAIN | {"replacement": "c"})
+    text = read_text(str(tmp_path / "t.txt"), ABC, replace(PLAIN, replacement="c"))
     assert "".join(text.characters) == "abca"
 
 
