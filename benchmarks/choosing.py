@@ -155,25 +155,25 @@ def trainer_for(path: Path, settings: dict[str, Any], seed: int = 1) -> tuple[An
     """The trainer and its text, as `charlstm train` makes them on one core."""
     from charlstm.config.reading import config_from_dict
     from charlstm.system.comm import Alone
-    from charlstm.training.dataset import read_material
+    from charlstm.training.dataset import read_dataset
     from charlstm.training.setup import prepare
 
     full = {"seed": seed, "data": {"files": [str(path)]}, **settings}
     config = config_from_dict(full, "choosing")
-    material = read_material(config)
-    trainer, _ = prepare(config, material, Alone(), None)
-    return trainer, material
+    dataset = read_dataset(config)
+    trainer, _ = prepare(config, dataset, Alone(), None)
+    return trainer, dataset
 
 
 def characters_per_second(path: Path, settings: dict[str, Any]) -> float:
     """Of training on one core, by the fastest of the steps of a second."""
-    from charlstm.training.trainer import Wishes
+    from charlstm.training.trainer import Requests
 
     trainer, _ = trainer_for(path, settings)
     fastest, until = math.inf, time.process_time() + 1.0
     while time.process_time() < until:
         start = time.process_time()
-        trainer.step(Wishes())
+        trainer.step(Requests())
         fastest = min(fastest, time.process_time() - start)
     return trainer.characters_per_step / fastest
 
@@ -182,11 +182,11 @@ def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict
     """Train for the characters that two cores read in the time; bits are those of the best."""
     if "steps" not in settings["training"]:
         settings = _filling_the_time(path, settings, seconds)
-    trainer, material = trainer_for(path, settings, seed)
-    steps = material.total_steps
+    trainer, dataset = trainer_for(path, settings, seed)
+    steps = dataset.total_steps
     every = settings.get("evaluation", {}).get("every") or max(1, steps // EVALUATIONS)
     patience = settings["training"].get("early_stopping", PATIENCE)
-    quick = _evaluation(trainer, material, QUICK_LOOK)
+    quick = _evaluation(trainer, dataset, QUICK_LOOK)
     best, best_step, best_values, waiting = math.inf, 0, None, 0
     spent = time.process_time()
     for loss, step in _evaluated(trainer, quick, steps, every):
@@ -197,7 +197,7 @@ def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict
             break
     spent = time.process_time() - spent
     trainer.model.values[...] = best_values
-    whole = _evaluation(trainer, material, 0).mean_loss()
+    whole = _evaluation(trainer, dataset, 0).mean_loss()
     return {
         "bits": whole / math.log(2),
         "best_step": best_step,
@@ -211,28 +211,28 @@ def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict
 
 def _filling_the_time(path: Path, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     """With steps in the place of epochs: as many, or as time allows."""
-    trainer, material = trainer_for(path, settings)
+    trainer, dataset = trainer_for(path, settings)
     speed = CORES * characters_per_second(path, settings)
     allowed = int(seconds * speed / trainer.characters_per_step)
-    steps = max(1, min(material.total_steps, allowed))
+    steps = max(1, min(dataset.total_steps, allowed))
     filled = {**settings, "training": {**settings["training"], "steps": steps}}
     if "schedule" in settings:
         filled["schedule"] = {**settings["schedule"], "warmup_steps": min(100, steps // 20)}
     return filled
 
 
-def _evaluation(trainer: Any, material: Any, characters: int) -> Any:
+def _evaluation(trainer: Any, dataset: Any, characters: int) -> Any:
     from charlstm.training.evaluation import LaneEvaluation
 
-    part = material.validation[: characters + 1] if characters else material.validation
+    part = dataset.validation[: characters + 1] if characters else dataset.validation
     return LaneEvaluation(trainer.model, part, 32, 64, trainer.comm)
 
 
 def _evaluated(trainer: Any, quick: Any, steps: int, every: int) -> Iterator[tuple[float, int]]:
-    from charlstm.training.trainer import Wishes
+    from charlstm.training.trainer import Requests
 
     while trainer.step_number < steps:
-        trainer.step(Wishes())
+        trainer.step(Requests())
         if trainer.step_number % every == 0 or trainer.step_number == steps:
             yield quick.mean_loss(), trainer.step_number
 
