@@ -1,11 +1,12 @@
 """Settings that fit a text: from its length and vocabulary, and the work one is ready to wait for.
 
 Two limits decide how wide the layer is. With more weights than some 3 N, a text of N characters is
-learned by heart; and of W multiply-adds most is learned where eight characters are read for each
-weight. To read a text more often than `PASSES` times only teaches its wording, so that ends the
-run on a short text, and time does on a long one. One wide layer, because the same weights in two
-narrow ones learn less from each character read. An embedding, however few the symbols: what goes
-into the layer is then a few numbers that even a short text can teach.
+learned by heart; and of W multiply-adds most is learned where sixteen characters are read for each
+weight. To read a text more often than `PASSES` times only teaches its wording, so that ends the run
+on a short text, and time does on a long one. One wide layer, because the same weights in two narrow
+ones learn less from each character read. An embedding, however few the symbols: what goes into the
+layer is then a few numbers that even a short text can teach. Few lanes, because a run of minutes
+has too few updates rather than too noisy ones.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -19,8 +20,8 @@ WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 PASSES = 20
 EVALUATIONS = 24
 PATIENCE = 6
-NOMINAL_SPEED = 38e9
-"""Multiply-adds a second: two cores of a server (AMD Zen 3, no AVX-512), 512 units."""
+NOMINAL_SPEED = 32e9
+"""Multiply-adds a second: two cores of a server (AMD Zen 3, no AVX-512), 256 units."""
 NOMINAL_SECONDS = 300
 """For a text of a million characters, at `NOMINAL_SPEED`, when there is no budget."""
 
@@ -67,11 +68,11 @@ class Course(NamedTuple):
 def sizes(text: Text, *, work: float | None = None) -> Sizes:
     """The sizes for a text and ``work`` multiply-adds, by default `nominal_work`."""
     work = nominal_work(text) if work is None else work
-    affordable = (work / 384) ** 0.25  # where 12 H^2 a character allow to read 8 x 4 H^2 of them
+    affordable = (work / 768) ** 0.25  # where 12 H^2 a character allow to read 16 x 4 H^2 of them
     width = _nearest(min(math.sqrt(text.characters) / 1.2, affordable))
     embedding = 16 if text.symbols <= 256 else 64
     found = Sizes("lstm", 1, width, embedding, 8, 64)
-    lanes = math.sqrt(min(text.characters, _read(text, found, work))) / 40
+    lanes = math.sqrt(min(text.characters, _read(text, found, work))) / 80
     return found._replace(
         batch_size=_lanes(text, lanes),
         sequence_length=max(1, min(64, text.characters // 64)),
@@ -85,8 +86,8 @@ def course(text: Text, sizes: Sizes, *, work: float | None = None) -> Course:
     steps = max(1, round(read / (sizes.batch_size * sizes.sequence_length)))
     few = max(8192, round(read / (6 * EVALUATIONS)))
     return Course(
-        dropout=round(min(0.5, 0.04 * read / text.characters), 2),
-        learning_rate=6e-3,
+        dropout=round(min(0.5, 0.03 * read / text.characters), 2),
+        learning_rate=7e-3,
         minimum=1e-4,
         steps=steps,
         warmup_steps=min(100, steps // 20),
