@@ -33,7 +33,7 @@ class Identity:
 class LossWatch:
     """Notices, once, a training loss that grows without ever becoming infinite.
 
-    It has diverged when it is worse than that of a uniform guess, ln V, by which every training
+    It has diverged when it is worse than that of a uniform guess, ln V, below which a training
     begins, and also ``GROWTH`` times the lowest seen in any report.
     """
 
