@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from places import ROOT
+from places import DOCS, ROOT
 
 import charlstm
 from charlstm.cli.main import COMMANDS
@@ -127,7 +127,13 @@ def test_commands_of_workflow_and_hooks_exist(line: str):
         )
 
 
-# Forms
+# Pages and forms
+
+
+def test_the_index_of_pages_leads_to_every_page():
+    index = DOCS / "README.md"
+    linked = re.findall(r"\]\(([^)#]+)\)", index.read_text(encoding="utf-8"))
+    assert {*DOCS.glob("*.md")} - {index} <= {(DOCS / link).resolve() for link in linked}
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
