@@ -109,9 +109,11 @@ def work_per_character(sizes: Sizes, symbols: int) -> float:
 def nominal_work(text: Text) -> float:
     """What a run without a budget may do: five minutes for a million characters, as a rule.
 
-    It grows with the square root of the length, since a longer text is worth a larger model.
+    It grows with the square root of the length, since a longer text is worth a larger model, up
+    to an hour for 144 million characters and more.
     """
-    return NOMINAL_SECONDS * NOMINAL_SPEED * math.sqrt(max(1.0, text.characters / 1e6))
+    longer = math.sqrt(max(1.0, text.characters / 1e6))
+    return NOMINAL_SECONDS * NOMINAL_SPEED * min(12.0, longer)
 
 
 def _read(text: Text, sizes: Sizes, work: float) -> float:
