@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from charlstm.cli.settings import complete_setting
+from charlstm.cli.completion import complete_setting
 
 
 @click.command("check")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from charlstm.cli.settings import complete_setting
+from charlstm.cli.completion import complete_setting
 from charlstm.config.reading import load_config
 from charlstm.config.writing import default_config_text, dump_config
 from charlstm.errors import ConfigError

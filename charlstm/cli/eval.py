@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ import click
 from charlstm.messages import printable
 
 if TYPE_CHECKING:
-    from charlstm.look.score import Losses, Part
+    from charlstm.look.score import Part, TextToScore
     from charlstm.saved.checkpoint import LoadedModel
-    from charlstm.text.vocabulary import Ids
 
 
 @click.command("eval")
@@ -60,17 +58,18 @@ def command(
         raise click.UsageError("--tsv goes with --by, and not with --json.")
     if (name is None) == (part is None):
         raise click.UsageError("Give either TEXT or --part.")
+    from charlstm.look.score import part_to_score, text_to_score
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
-    text = read_text(name, loaded) if name is not None else read_part(part or "", loaded)
+    text = text_to_score(name, loaded) if name is not None else part_to_score(part or "", loaded)
     if by is not None:
         write = write_json if as_json else write_tsv if as_tsv else write_table
         write(text, loaded, by)
         return
     for _ in text.losses(loaded):
         pass
-    figures = figures_of(text, loaded)
+    figures = text.figures(loaded)
     if as_json:
         click.echo(json.dumps(figures))
         return
@@ -82,88 +81,7 @@ def command(
         click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per char")
 
 
-@dataclass
-class Text:
-    """A text, and the loss on it as far as it has been computed."""
-
-    name: str
-    ids: "Ids"
-    source_bits: float | None
-    sums: list[float] = field(default_factory=list)
-
-    def losses(self, loaded: "LoadedModel") -> "Losses":
-        from charlstm.look.score import exact_losses
-
-        for piece in exact_losses(loaded.model, self.ids):
-            self.sums.append(float(piece.sum()))
-            yield piece
-
-    @property
-    def loss(self) -> float:
-        return math.fsum(self.sums) / (len(self.ids) - 1)
-
-
-def read_text(name: Path, loaded: "LoadedModel") -> Text:
-    import numpy as np
-
-    from charlstm.errors import FileError
-    from charlstm.from_config import text_rules_of
-    from charlstm.text.corpus import encode_corpus
-    from charlstm.text.encoding import encode_string, read_stdin
-
-    vocabulary, rules = loaded.vocabulary, text_rules_of(loaded.config)
-    if str(name) == "-":
-        where = "standard input"
-        content = read_stdin(vocabulary.unit)
-        text = Text("-", encode_string(content, vocabulary, rules), None)
-    else:
-        where = str(name)
-        corpus = encode_corpus([name], vocabulary, rules)
-        source_bits = corpus.source_bits_per_character(0, corpus.characters)
-        text = Text(where, np.asarray(corpus.ids), source_bits)
-    if len(text.ids) < 2:
-        raise FileError(f"{where}: has {len(text.ids)} characters; there is nothing to predict")
-    return text
-
-
-def read_part(part: str, loaded: "LoadedModel") -> Text:
-    """A part of the model's own text, which must be the one it was trained on."""
-    import numpy as np
-
-    from charlstm.errors import FileError
-    from charlstm.from_config import corpus_of
-    from charlstm.text.corpus import split
-
-    corpus = corpus_of(loaded.config, loaded.vocabulary)
-    names = ", ".join(str(path) for path in corpus.files)
-    if corpus.sha256 != loaded.corpus["sha256"]:
-        raise FileError(f"{names}: is no longer the text that this model was trained on")
-    data = loaded.config.data
-    parts = split(corpus.ids, data.validation_fraction, data.test_fraction)
-    number = ("train", "validation", "test").index(part)
-    ids, start = parts[number], sum(map(len, parts[:number]))
-    if len(ids) < 2:
-        raise FileError(f"{names}: this run keeps no {part} part (data.{part}_fraction is 0)")
-    source_bits = corpus.source_bits_per_character(start, start + len(ids))
-    return Text(f"{part} part of {names}", np.asarray(ids), source_bits)
-
-
-def figures_of(text: Text, loaded: "LoadedModel") -> dict[str, Any]:
-    from charlstm.nn.loss import bits, perplexity
-
-    return {
-        "checkpoint": str(loaded.path),
-        "step": loaded.progress.step,
-        "text": text.name,
-        "characters": len(text.ids),
-        "loss": text.loss,
-        "bits_per_char": bits(text.loss),
-        "perplexity": perplexity(text.loss) if text.loss < 700 else None,  # JSON has no infinity
-        "source_bits_per_char": text.source_bits,
-    }
-
-
-def rows_of(text: Text, loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
+def rows_of(text: "TextToScore", loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
     from charlstm.look.score import by_character, by_line
 
     parts = by_line if by == "line" else by_character
@@ -185,16 +103,16 @@ def character_row(part: "Part") -> dict[str, Any]:
     return {"character": part.number, "bits": part.bits, "text": part.text}
 
 
-def write_json(text: Text, loaded: "LoadedModel", by: str) -> None:
+def write_json(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
     """One object, written while it is computed: the rows first, then the figures of the text."""
     click.echo(f'{{"by": "{by}", "rows": [', nl=False)
     for number, row in enumerate(rows_of(text, loaded, by)):
         row["text"] = without_surrogates(row["text"])
         click.echo((",\n" if number else "\n") + json.dumps(row), nl=False)
-    click.echo("],\n" + json.dumps(figures_of(text, loaded))[1:])
+    click.echo("],\n" + json.dumps(text.figures(loaded))[1:])
 
 
-def write_tsv(text: Text, loaded: "LoadedModel", by: str) -> None:
+def write_tsv(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
     for number, row in enumerate(rows_of(text, loaded, by)):
         if number == 0:
             click.echo("\t".join(row))
@@ -202,13 +120,13 @@ def write_tsv(text: Text, loaded: "LoadedModel", by: str) -> None:
         click.echo("\t".join("" if value is None else str(value) for value in row.values()))
 
 
-def write_table(text: Text, loaded: "LoadedModel", by: str) -> None:
+def write_table(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
     for number, row in enumerate(rows_of(text, loaded, by)):
         if number == 0:
             click.echo("".join(f"{name:>14}" for name in row if name != "text") + "  text")
         shown = escaped(row.pop("text"))
         click.echo("".join(f"{cell(value):>14}" for value in row.values()) + f"  {shown}")
-    figures = figures_of(text, loaded)
+    figures = text.figures(loaded)
     click.echo(
         f"{figures['characters']:,} characters, {figures['bits_per_char']:.6f} bits per char",
         err=True,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlstm.cli.settings import complete_setting
+from charlstm.cli.completion import complete_setting
 
 if TYPE_CHECKING:
     from charlstm.nn.model import CharLM

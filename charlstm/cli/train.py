@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlstm.cli.settings import complete_setting
+from charlstm.cli.completion import complete_setting
 from charlstm.config.reading import load_config
 from charlstm.config.settings import Config
 from charlstm.config.writing import dump_config

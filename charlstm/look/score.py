@@ -2,16 +2,22 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.nn.loss import NATS_PER_BIT
+from charlstm.errors import FileError
+from charlstm.from_config import corpus_of, text_rules_of
+from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM, ModelTape
+from charlstm.saved.checkpoint import LoadedModel
+from charlstm.text.corpus import encode_corpus, split
+from charlstm.text.encoding import encode_string, read_stdin
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids, Vocabulary
 
@@ -111,3 +117,76 @@ def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.flo
             tapes[steps] = model.tape(steps, 1)
         losses, states = model.losses(piece[:-1], piece[1:], states, tapes[steps])
         yield losses[:, 0].astype(np.float64)
+
+
+# A text read for a model, and its loss -----------------------------------------------------------
+
+
+@dataclass
+class TextToScore:
+    """A text, and the loss on it as far as it has been computed.
+
+    ``source_bits``: the entropy of its source, bits a character, where that is known.
+    """
+
+    name: str
+    ids: Ids
+    source_bits: float | None
+    sums: list[float] = field(default_factory=list)
+
+    def losses(self, loaded: LoadedModel) -> Losses:
+        """As from `exact_losses`; what has been handed out counts in `loss`."""
+        for piece in exact_losses(loaded.model, self.ids):
+            self.sums.append(float(piece.sum()))
+            yield piece
+
+    @property
+    def loss(self) -> float:
+        """Nats a character."""
+        return math.fsum(self.sums) / (len(self.ids) - 1)
+
+    def figures(self, loaded: LoadedModel) -> dict[str, Any]:
+        """What there is to say of the whole text, as JSON can say it."""
+        return {
+            "checkpoint": str(loaded.path),
+            "step": loaded.progress.step,
+            "text": self.name,
+            "characters": len(self.ids),
+            "loss": self.loss,
+            "bits_per_char": bits(self.loss),
+            "perplexity": perplexity(self.loss) if self.loss < 700 else None,  # JSON: no infinity
+            "source_bits_per_char": self.source_bits,
+        }
+
+
+def text_to_score(name: Path, loaded: LoadedModel) -> TextToScore:
+    """A file, or with ``-`` standard input, read as the model's text was. Raises `FileError`."""
+    vocabulary, rules = loaded.vocabulary, text_rules_of(loaded.config)
+    if str(name) == "-":
+        text = TextToScore("-", encode_string(read_stdin(vocabulary.unit), vocabulary, rules), None)
+    else:
+        corpus = encode_corpus([name], vocabulary, rules)
+        source_bits = corpus.source_bits_per_character(0, corpus.characters)
+        text = TextToScore(str(name), np.asarray(corpus.ids), source_bits)
+    if len(text.ids) < 2:
+        where = "standard input" if text.name == "-" else text.name
+        raise FileError(f"{where}: has {len(text.ids)} characters; there is nothing to predict")
+    return text
+
+
+def part_to_score(part: str, loaded: LoadedModel) -> TextToScore:
+    """The ``train``, ``validation`` or ``test`` part of the model's own text. Raises `FileError`
+    if it is not the one that it was trained on.
+    """
+    corpus = corpus_of(loaded.config, loaded.vocabulary)
+    names = ", ".join(str(path) for path in corpus.files)
+    if corpus.sha256 != loaded.corpus["sha256"]:
+        raise FileError(f"{names}: is no longer the text that this model was trained on")
+    data = loaded.config.data
+    parts = split(corpus.ids, data.validation_fraction, data.test_fraction)
+    number = ("train", "validation", "test").index(part)
+    ids, start = parts[number], sum(map(len, parts[:number]))
+    if len(ids) < 2:
+        raise FileError(f"{names}: this run keeps no {part} part (data.{part}_fraction is 0)")
+    source_bits = corpus.source_bits_per_character(start, start + len(ids))
+    return TextToScore(f"{part} part of {names}", np.asarray(ids), source_bits)

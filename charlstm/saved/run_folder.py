@@ -191,7 +191,7 @@ class RunFolder:
         if self.checkpoints.is_symlink():
             raise RunFolderTakenError(
                 f"{show(self.checkpoints)} is a link to another folder; nothing was "
-                "removed. Remove the link, or choose another run=."
+                "removed. Remove the link, or name another folder with --out."
             )
         for step in reversed(self.steps()):
             files.remove(self.checkpoint_path(step))
@@ -209,7 +209,7 @@ class RunFolder:
                 if not _locks(descriptor, fcntl.LOCK_EX):
                     raise RunFolderTakenError(
                         f"{show(self.path)} is in use by {_holder(descriptor)}. "
-                        "Wait, or choose another run=."
+                        "Wait, or name another folder with --out."
                     )
             since = time.strftime("%Y-%m-%d %H:%M")
             text = f"process {os.getpid()} on {socket.gethostname()} (since {since})\n"
