@@ -161,7 +161,7 @@ def trainer_for(path: Path, settings: dict[str, Any], seed: int = 1) -> tuple[An
     full = {"seed": seed, "data": {"files": [str(path)]}, **settings}
     config = config_from_dict(full, "choosing")
     dataset = read_dataset(config)
-    trainer, _ = prepare(config, dataset, Alone(), None)
+    trainer, _ = prepare(dataset, Alone(), None)
     return trainer, dataset
 
 

@@ -50,14 +50,15 @@ def training(B: int, T: int, H: int, L: int, characters: int = 0) -> Iterator[Ca
         from charlstm.saved.run_folder import RunFolder
         from charlstm.training import run
         from charlstm.training.console import say_nothing
-        from charlstm.training.dataset import cache_beside, dataset_for
+        from charlstm.training.dataset import cache_beside, read_dataset
+        from charlstm.training.setup import prepare
         from charlstm.training.trainer import Requests
 
         ids = np.random.default_rng(1).integers(0, V, characters or 100 * B * T + B, np.uint8)
         (Path(folder) / "text.txt").write_bytes((40 + ids).tobytes())
-        dataset = dataset_for(config, cache_beside(Path(folder), say_nothing))
-        with run.ranks_for(config, dataset, RunFolder(Path(folder)), None) as comm:
-            trainer, _ = run.prepare(config, dataset, comm, None)
+        dataset = read_dataset(config, cache_beside(Path(folder), say_nothing))
+        with run.ranks_for(dataset, RunFolder(Path(folder)), None) as comm:
+            trainer, _ = prepare(dataset, comm, None)
             yield lambda: trainer.step(Requests()) and None
 
 

@@ -216,8 +216,8 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
 
     from charlstm.config.reading import config_from_dict
     from charlstm.system.comm import Alone
-    from charlstm.training import run
     from charlstm.training.dataset import read_dataset
+    from charlstm.training.setup import prepare
     from charlstm.training.trainer import Requests
 
     times, spreads = {}, []
@@ -230,7 +230,7 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
             },
             "scaling",
         )
-        trainer, _ = run.prepare(config, read_dataset(config), Alone(), None)
+        trainer, _ = prepare(read_dataset(config), Alone(), None)
         samples = []
         started = time.perf_counter()
         while len(samples) < 5 or (time.perf_counter() - started < 3 and len(samples) < 200):

@@ -102,7 +102,7 @@ def facts(inspection: "Inspection") -> list[tuple[str, str]]:
         )
     corpus = checkpoint.corpus
     files = ", ".join(checkpoint.config.data.files)
-    rows.append(("text", f"{files} ({corpus['characters']:,} characters)"))
+    rows.append(("text", f"{files} ({corpus.characters:,} characters)"))
     return rows
 
 

@@ -9,7 +9,6 @@ import click
 
 from charlstm.cli.completion import complete_setting
 from charlstm.config.reading import load_config
-from charlstm.config.settings import Config
 from charlstm.config.writing import dump_config
 from charlstm.system.mpi_launcher import hear, is_helper
 from charlstm.system.signals import save_requests_may_come_early
@@ -68,11 +67,11 @@ def command(
     from charlstm.system.signals import end_by
     from charlstm.training import run
     from charlstm.training.console import say, say_nothing
-    from charlstm.training.dataset import dataset_for
+    from charlstm.training.dataset import read_dataset
     from charlstm.training.resuming import Options
 
     if dry_run:
-        show_plan(config, dataset_for(config), folder)
+        show_plan(read_dataset(config), folder)
         return
     outcome = run.run_training(
         config,
@@ -104,11 +103,12 @@ def help_rank_0() -> None:
         work(comm, setup)
 
 
-def show_plan(config: Config, dataset: "Dataset", folder: Path) -> None:
+def show_plan(dataset: "Dataset", folder: Path) -> None:
     from charlstm.training.estimate import check_memory, describe
 
+    config = dataset.config
     needed = check_memory(config, dataset.corpus.vocabulary.size)
     click.echo(dump_config(config), nl=False)
-    click.echo(describe(config, dataset), err=True)
+    click.echo(describe(dataset), err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
     click.echo(f"would write to {folder}; nothing was written", err=True)

@@ -75,7 +75,7 @@ class Inspection:
             "format": FORMAT,
             "versions": checkpoint.versions,
             "progress": asdict(checkpoint.progress),
-            "corpus": checkpoint.corpus,
+            "corpus": checkpoint.corpus._asdict(),
             "vocabulary": {
                 "unit": checkpoint.vocabulary.unit,
                 "size": checkpoint.vocabulary.size,

@@ -180,7 +180,7 @@ def part_to_score(part: str, loaded: LoadedModel) -> TextToScore:
     """
     corpus = corpus_of(loaded.config, loaded.vocabulary)
     names = ", ".join(str(path) for path in corpus.files)
-    if corpus.sha256 != loaded.corpus["sha256"]:
+    if corpus.sha256 != loaded.corpus.sha256:
         raise FileError(f"{names}: is no longer the text that this model was trained on")
     data = loaded.config.data
     parts = split(corpus.ids, data.validation_fraction, data.test_fraction)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,16 @@ Arrays = dict[str, NDArray[Any]]
 Read = TypeVar("Read")
 
 
+class TextIdentity(NamedTuple):
+    """What a run learned from: the SHA-256 of the bytes of its files, and its length."""
+
+    sha256: str
+    characters: int
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds, checked. ``corpus`` identifies the text: sha256 and characters."""
+    """What a file holds, checked."""
 
     config: Config
     vocabulary: Vocabulary
@@ -43,7 +50,7 @@ class Checkpoint:
     optimizer: Arrays
     optimizer_steps: int
     states: NDArray[Any]
-    corpus: dict[str, Any]
+    corpus: TextIdentity
     fingerprint: str
     versions: dict[str, str]
 
@@ -59,7 +66,7 @@ def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
         "unit": checkpoint.vocabulary.unit,
         "progress": asdict(checkpoint.progress),
         "optimizer_steps": checkpoint.optimizer_steps,
-        "corpus": checkpoint.corpus,
+        "corpus": checkpoint.corpus._asdict(),
         "fingerprint": checkpoint.fingerprint,
         "versions": checkpoint.versions,
     }
@@ -88,7 +95,7 @@ class LoadedModel:
     vocabulary: Vocabulary
     config: Config
     progress: Progress
-    corpus: dict[str, Any]
+    corpus: TextIdentity
 
 
 def load_model(path: Path) -> LoadedModel:
@@ -193,11 +200,11 @@ def _under(prefix: str, arrays: Arrays) -> Arrays:
     return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 
 
-def _corpus(stated: dict[str, Any]) -> dict[str, Any]:
+def _corpus(stated: dict[str, Any]) -> TextIdentity:
     sha256 = stated.get("sha256")
     if stated.keys() != {"sha256", "characters"} or not isinstance(sha256, str):
         raise FileError("corpus: expected sha256 and characters")
-    return {"sha256": sha256, "characters": _count(stated, "characters")}
+    return TextIdentity(sha256, _count(stated, "characters"))
 
 
 def _text(state: dict[str, Any], name: str) -> str:

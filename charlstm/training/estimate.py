@@ -28,10 +28,10 @@ def memory_bytes(config: Config, vocabulary_size: int) -> int:
     return item * (parameters * copies + cells * (per_cell + masks + top))
 
 
-def describe(config: Config, dataset: Dataset) -> str:
+def describe(dataset: Dataset) -> str:
     """One line: the text, the model, the length."""
-    model, vocabulary = config.model, dataset.corpus.vocabulary
-    parameters = parameter_count(shape_of(config, vocabulary.size))
+    model, vocabulary = dataset.config.model, dataset.corpus.vocabulary
+    parameters = parameter_count(shape_of(dataset.config, vocabulary.size))
     names = ", ".join(path.name for path in dataset.corpus.files[:3])
     return (
         f"{names}: {dataset.corpus.characters:,} characters, {vocabulary.size} different;"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from charlstm.errors import DivergedError
 from charlstm.saved.progress import Progress
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.trainer import Requests, StepResult, Trainer
+
+Reason = Literal["finished", "no improvement", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,8 @@ def train(
     *,
     recorder: Recorder,
     requests: Callable[[], Requests],
-) -> str:
-    """Train until the plan is done or somebody wishes to stop.
-
-    Returns why it ended: ``finished``, ``no improvement`` or ``stopped``.
-    """
+) -> Reason:
+    """Train until the plan is done or somebody wants to stop; returns why it ended."""
     while True:
         result = trainer.step(requests())
         step = trainer.step_number
@@ -83,12 +82,12 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _reason_to_end(plan: Plan, progress: Progress, result: StepResult, last: bool) -> str:
+def _reason_to_end(plan: Plan, progress: Progress, result: StepResult, last: bool) -> Reason | None:
     if last:
         return "finished"
     if 0 < plan.early_stopping <= progress.evaluations_since_best:
         return "no improvement"
-    return "stopped" if result.requests.stop else ""
+    return "stopped" if result.requests.stop else None
 
 
 def _note(progress: Progress, trainer: Trainer, result: StepResult) -> None:

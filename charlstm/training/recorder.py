@@ -10,7 +10,7 @@ from charlstm.config.settings import Config
 from charlstm.messages import duration, figure, show
 from charlstm.nn.loss import bits
 from charlstm.nn.sampling import Choice, generate
-from charlstm.saved.checkpoint import Checkpoint, checkpoint_chunks, current_versions
+from charlstm.saved.checkpoint import Checkpoint, TextIdentity, checkpoint_chunks, current_versions
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.files import LineWriter
@@ -25,7 +25,7 @@ class Identity:
 
     config: Config
     vocabulary: Vocabulary
-    corpus: dict[str, Any]
+    corpus: TextIdentity
     fingerprint: str
     source_bits: float | None = None
 
@@ -172,16 +172,11 @@ class RunRecorder:
 
     def save(self, trainer: Trainer, progress: Progress, *, best: bool) -> None:
         states = trainer.gathered_states()
-        self._metrics.sync()
-        progress.metrics_length = self._metrics.length
-        if self._samples:
-            self._samples.sync()
-            progress.samples_length = self._samples.length
-        progress.seconds = self._seconds(time.perf_counter())
+        saved = self._with_lengths(progress)
         checkpoint = Checkpoint(
             config=self._identity.config,
             vocabulary=self._identity.vocabulary,
-            progress=replace(progress),
+            progress=saved,
             parameters={n: p.value for n, p in trainer.model.parameters().items()},
             optimizer=dict(trainer.optimizer.state),
             optimizer_steps=trainer.optimizer.steps,
@@ -200,6 +195,18 @@ class RunRecorder:
         if best:
             self.folder.mark_best(progress.step)
         self.last_saved_step = progress.step
+
+    def _with_lengths(self, progress: Progress) -> Progress:
+        """How long the reports are that are safely on disk, and the time so far."""
+        self._metrics.sync()
+        if self._samples:
+            self._samples.sync()
+        return replace(
+            progress,
+            metrics_length=self._metrics.length,
+            samples_length=self._samples.length if self._samples else progress.samples_length,
+            seconds=self._seconds(time.perf_counter()),
+        )
 
     def _seconds(self, now: float) -> float:
         return self._seconds_before + now - self._started

@@ -1,15 +1,13 @@
 """Where a run begins: afresh, from another model's weights, or at a checkpoint of its own."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from charlstm.config.schema import differences, may_change
-from charlstm.config.settings import Config
+from charlstm.config.writing import written
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.messages import show
-from charlstm.saved.checkpoint import Checkpoint, LoadedModel, load_model, read_checkpoint
+from charlstm.saved.checkpoint import Checkpoint, read_checkpoint
 from charlstm.saved.run_folder import Found, RunFolder
-from charlstm.text.vocabulary import Vocabulary
 from charlstm.training.console import Say
 from charlstm.training.dataset import Dataset
 
@@ -26,17 +24,17 @@ class Options:
 
 def starting_point(
     folder: RunFolder,
-    config: Config,
     dataset: Dataset,
     options: Options,
     say: Say,
 ) -> Found[Checkpoint] | None:
     """The checkpoint to go on from; None to start at step 0."""
     if not folder.holds_a_run():
-        source_of(config, dataset.corpus.vocabulary)
+        _check_kind_of_source(dataset)
         return None
     if options.overwrite:
-        source = source_of(config, dataset.corpus.vocabulary)
+        _check_kind_of_source(dataset)
+        source = dataset.source
         if source is not None and folder.path.resolve() in source.path.resolve().parents:
             raise ConfigError(
                 "init_from: names the run that --overwrite would remove; name another folder"
@@ -54,15 +52,15 @@ def starting_point(
         return None
     for _, reason in found.damaged:
         say(f"Warning: {reason}; going back to {found.path.name}.")
-    _check_same_experiment(found.loaded, config, dataset)
+    _check_same_experiment(found.loaded, dataset)
     _mend_best(folder, found)
     return found
 
 
-def _check_same_experiment(checkpoint: Checkpoint, config: Config, dataset: Dataset) -> None:
+def _check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:
     differing = [
-        f"{path} is {ours!s:.40} (checkpoint: {theirs!s:.40})"
-        for path, ours, theirs in differences(config, checkpoint.config)
+        f"{path} is {written(ours):.40} (checkpoint: {written(theirs):.40})"
+        for path, ours, theirs in differences(dataset.config, checkpoint.config)
         if not may_change(path)
     ]
     if differing:
@@ -71,12 +69,12 @@ def _check_same_experiment(checkpoint: Checkpoint, config: Config, dataset: Data
             " Use the old values, or name another folder with --out."
         )
     then, now = checkpoint.corpus, dataset.identity
-    if then["sha256"] != now["sha256"]:
+    if then.sha256 != now.sha256:
         names = ", ".join(map(show, dataset.corpus.files))
         raise FileError(
-            f"{names}: not the text this run was trained on ({then['characters']:,} characters,"
-            f" sha256 {then['sha256'][:8]}..; now {now['characters']:,},"
-            f" {str(now['sha256'])[:8]}..)."
+            f"{names}: not the text this run was trained on ({then.characters:,} characters,"
+            f" sha256 {then.sha256[:8]}..; now {now.characters:,},"
+            f" {now.sha256[:8]}..)."
             " Start a new run with --out, perhaps with init_from."
         )
     if checkpoint.vocabulary != dataset.corpus.vocabulary:
@@ -93,11 +91,11 @@ def _mend_best(folder: RunFolder, found: Found[Checkpoint]) -> None:
         folder.mark_best(progress.step)
 
 
-def is_finished(checkpoint: Checkpoint, config: Config, total_steps: int) -> bool:
+def is_finished(checkpoint: Checkpoint, dataset: Dataset) -> bool:
     """Done for the present settings: more steps than before mean there is more to do."""
     progress = checkpoint.progress
-    return progress.step >= total_steps or (
-        0 < config.training.early_stopping <= progress.evaluations_since_best
+    return progress.step >= dataset.total_steps or (
+        0 < dataset.config.training.early_stopping <= progress.evaluations_since_best
     )
 
 
@@ -113,13 +111,13 @@ def compare_arithmetic(checkpoint: Checkpoint, now: str, exact: bool, say: Say) 
     say(f"Warning: {what}; the run continues but will not match bit for bit.")
 
 
-def source_of(config: Config, vocabulary: Vocabulary) -> LoadedModel | None:
-    """The model that ``init_from`` names, checked to be of the kind that is to be trained."""
-    if config.init_from is None:
-        return None
-    source = load_model(Path(config.init_from))
+def _check_kind_of_source(dataset: Dataset) -> None:
+    """The model to start from must be of the kind that is to be trained."""
+    config, source = dataset.config, dataset.source
+    if source is None:
+        return
     differing = [
-        f"{path} is {ours} (there: {theirs})"
+        f"{path} is {written(ours)} (there: {written(theirs)})"
         for path, ours, theirs in differences(config, source.config)
         if path in _same_in_a_source(config.model.cell)
     ]
@@ -128,9 +126,6 @@ def source_of(config: Config, vocabulary: Vocabulary) -> LoadedModel | None:
             f"init_from: cannot start from a different kind of model: {'; '.join(differing)}."
             " Use the values of that model."
         )
-    if source.vocabulary != vocabulary:
-        raise FileError(f"{show(source.path)}: changed while the text was read; try again")
-    return source
 
 
 def _same_in_a_source(cell: str) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -30,9 +31,9 @@ from charlstm.system.mpi_launcher import (
 from charlstm.system.shared_comm import local_ranks
 from charlstm.system.signals import SignalRequests
 from charlstm.training.console import Say, display_for
-from charlstm.training.dataset import Dataset, cache_beside, dataset_for
+from charlstm.training.dataset import Dataset, cache_beside, read_dataset
 from charlstm.training.estimate import check_memory, describe
-from charlstm.training.loop import train
+from charlstm.training.loop import Reason, train
 from charlstm.training.recorder import Identity, RunRecorder
 from charlstm.training.resources import resources_for
 from charlstm.training.resuming import (
@@ -48,12 +49,12 @@ from charlstm.training.trainer import Requests, Trainer
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: ``finished``, ``no improvement``, ``already finished`` or ``stopped``.
+    """How a run ended.
 
     ``stopped_by`` may have come too late to stop anything; the process still ends by it.
     """
 
-    reason: str
+    reason: Reason | Literal["already finished"]
     progress: Progress
     stopped_by: signal.Signals | None = None
 
@@ -63,7 +64,7 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
     refuse_to_lead_twice()
     _warn_of_tasks(say)
     folder = RunFolder(path)
-    dataset = dataset_for(config, cache_beside(path, say))
+    dataset = read_dataset(config, cache_beside(path, say))
     check_memory(config, dataset.corpus.vocabulary.size)
     for warning in dataset.corpus.warnings:
         say(f"Warning: {warning}")
@@ -71,14 +72,14 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
         say("training.workers is ignored: the MPI launcher has started the processes.")
     folder.create()
     with folder.lock():
-        found = starting_point(folder, config, dataset, options, say)
-        if found is not None and is_finished(found.loaded, config, dataset.total_steps):
+        found = starting_point(folder, dataset, options, say)
+        if found is not None and is_finished(found.loaded, dataset):
             _take_back_later_reports(folder, found.loaded.progress)
             return Outcome("already finished", found.loaded.progress)
-        say(describe(config, dataset))
-        with ranks_for(config, dataset, folder, found and found.path) as comm:
-            trainer, progress = prepare(config, dataset, comm, found and found.loaded)
-            identity = _identity(config, dataset, trainer)
+        say(describe(dataset))
+        with ranks_for(dataset, folder, found and found.path) as comm:
+            trainer, progress = prepare(dataset, comm, found and found.loaded)
+            identity = _identity(dataset, trainer)
             if found is not None:
                 compare_arithmetic(found.loaded, identity.fingerprint, options.exact, say)
                 say(f"Resuming at step {progress.step:,}.")
@@ -87,7 +88,7 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
                 options.quiet, progress.step, dataset.total_steps, trainer.characters_per_step
             )
             recorder = RunRecorder(folder, identity, display, progress, dataset.total_steps)
-            return _train(config, dataset, trainer, progress, recorder)
+            return _train(dataset, trainer, progress, recorder)
 
 
 def _warn_of_tasks(say: Say) -> None:
@@ -105,13 +106,12 @@ def _take_back_later_reports(folder: RunFolder, progress: Progress) -> None:
 
 
 def _train(
-    config: Config,
     dataset: Dataset,
     trainer: Trainer,
     progress: Progress,
     recorder: RunRecorder,
 ) -> Outcome:
-    timer = _SaveTimer(config.output.checkpoint_minutes)
+    timer = _SaveTimer(dataset.config.output.checkpoint_minutes)
     with (
         SignalRequests() as signals,
         _what_was_kept(recorder),
@@ -120,8 +120,8 @@ def _train(
     ):
         reason = train(
             trainer,
-            evaluation_of(config, dataset, trainer),
-            plan_of(config, dataset.total_steps),
+            evaluation_of(dataset, trainer),
+            plan_of(dataset),
             progress,
             recorder=recorder,
             requests=lambda: Requests(
@@ -132,8 +132,9 @@ def _train(
 
 
 def ranks_for(
-    config: Config, dataset: Dataset, folder: RunFolder, checkpoint: Path | None
+    dataset: Dataset, folder: RunFolder, checkpoint: Path | None
 ) -> AbstractContextManager[Comm]:
+    config = dataset.config
     resources = resources_for(config)
     setup = {
         "config": config_to_dict(config),
@@ -151,13 +152,13 @@ def ranks_for(
     return local_ranks(resources.workers, largest, setup, resources.environment)
 
 
-def _identity(config: Config, dataset: Dataset, trainer: Trainer) -> Identity:
+def _identity(dataset: Dataset, trainer: Trainer) -> Identity:
     """What all checkpoints of this run will say of it."""
     lanes = trainer.batches
     return Identity(
-        config=config,
+        config=dataset.config,
         vocabulary=dataset.corpus.vocabulary,
-        corpus=dict(dataset.identity),
+        corpus=dataset.identity,
         fingerprint=arithmetic_fingerprint(
             trainer.model.shape, lanes.sequence_length, lanes.batch_size
         ),

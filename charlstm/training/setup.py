@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from charlstm import from_config
-from charlstm.config.settings import Config
 from charlstm.nn.model import CharLM
 from charlstm.saved.checkpoint import Checkpoint, load_parameters
 from charlstm.saved.progress import Progress
@@ -13,17 +12,16 @@ from charlstm.system.comm import Comm
 from charlstm.training.dataset import Dataset
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.loop import Plan
-from charlstm.training.resuming import source_of
 from charlstm.training.trainer import StepSettings, Trainer
 
 ENOUGH_TO_COUNT = 1_000_000  # characters that tell how often each occurs
 
 
 def prepare(
-    config: Config, dataset: Dataset, comm: Comm, checkpoint: Checkpoint | None
+    dataset: Dataset, comm: Comm, checkpoint: Checkpoint | None
 ) -> tuple[Trainer, Progress]:
     """A trainer of this rank where the run stands: at a checkpoint, or at its start."""
-    trainer = _new_trainer(config, dataset, comm)
+    trainer = _new_trainer(dataset, comm)
     if checkpoint is not None:
         load_parameters(trainer.model, checkpoint.parameters)
         trainer.optimizer.load(checkpoint.optimizer, checkpoint.optimizer_steps)
@@ -31,22 +29,22 @@ def prepare(
         trainer.restore(checkpoint.states, checkpoint.progress.step)
         return trainer, replace(checkpoint.progress, finished=False)
     if comm.rank == 0:
-        _give_first_values(trainer.model, config, dataset)
+        _give_first_values(trainer.model, dataset)
     comm.broadcast(trainer.model.values)  # init_from may name a run that is still training
     return trainer, Progress()
 
 
-def _give_first_values(model: CharLM, config: Config, dataset: Dataset) -> None:
-    source = source_of(config, dataset.corpus.vocabulary)
-    if source is not None:
-        model.values[...] = source.model.values
+def _give_first_values(model: CharLM, dataset: Dataset) -> None:
+    if dataset.source is not None:
+        model.values[...] = dataset.source.model.values
     else:
         sample = np.asarray(dataset.train[:ENOUGH_TO_COUNT])
         counts = np.bincount(sample, minlength=dataset.corpus.vocabulary.size)
         model.start_from_frequencies(counts)
 
 
-def _new_trainer(config: Config, dataset: Dataset, comm: Comm) -> Trainer:
+def _new_trainer(dataset: Dataset, comm: Comm) -> Trainer:
+    config = dataset.config
     model = from_config.model_of(config, dataset.corpus.vocabulary.size)
     return Trainer(
         model,
@@ -64,10 +62,10 @@ def _new_trainer(config: Config, dataset: Dataset, comm: Comm) -> Trainer:
     )
 
 
-def evaluation_of(config: Config, dataset: Dataset, trainer: Trainer) -> LaneEvaluation | None:
+def evaluation_of(dataset: Dataset, trainer: Trainer) -> LaneEvaluation | None:
     if not len(dataset.validation):
         return None
-    training = config.training
+    training = dataset.config.training
     return LaneEvaluation(
         trainer.model,
         dataset.validation,
@@ -77,9 +75,10 @@ def evaluation_of(config: Config, dataset: Dataset, trainer: Trainer) -> LaneEva
     )
 
 
-def plan_of(config: Config, total_steps: int) -> Plan:
+def plan_of(dataset: Dataset) -> Plan:
+    config = dataset.config
     return Plan(
-        total_steps=total_steps,
+        total_steps=dataset.total_steps,
         report_every=config.output.report_every,
         evaluate_every=config.evaluation.every,
         checkpoint_every=config.output.checkpoint_every,

@@ -12,7 +12,7 @@ from charlstm.saved.checkpoint import read_checkpoint
 from charlstm.system.comm import Comm
 from charlstm.system.shared_comm import PeerLostError, failures_told, join
 from charlstm.training.console import say_nothing
-from charlstm.training.dataset import cache_beside, dataset_for
+from charlstm.training.dataset import cache_beside, read_dataset
 from charlstm.training.loop import train
 from charlstm.training.recorder import NoRecorder
 from charlstm.training.setup import evaluation_of, plan_of, prepare
@@ -27,10 +27,10 @@ def work(comm: Comm, setup: Mapping[str, Any]) -> None:
     config = config_from_dict(setup["config"], "worker")
     checkpoint = setup["checkpoint"] and read_checkpoint(Path(setup["checkpoint"]))
     cache = cache_beside(Path(setup["folder"]), say_nothing)
-    dataset = dataset_for(config, cache)
-    trainer, progress = prepare(config, dataset, comm, checkpoint)
-    evaluation = evaluation_of(config, dataset, trainer)
-    plan = plan_of(config, dataset.total_steps)
+    dataset = read_dataset(config, cache)
+    trainer, progress = prepare(dataset, comm, checkpoint)
+    evaluation = evaluation_of(dataset, trainer)
+    plan = plan_of(dataset)
     try:
         train(trainer, evaluation, plan, progress, recorder=NoRecorder(), requests=Requests)
     except DivergedError:

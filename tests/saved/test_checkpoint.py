@@ -25,8 +25,8 @@ from charlstm.saved.checkpoint import Checkpoint, checkpoint_chunks, load_model,
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.system.sealed import seal
-from charlstm.training import run
 from charlstm.training.dataset import read_dataset
+from charlstm.training.setup import evaluation_of, prepare
 from charlstm.training.trainer import Requests
 
 MUTANTS = 2_000 * int(os.environ.get("CHARLSTM_TORTURE", "1"))
@@ -72,7 +72,7 @@ def test_what_is_written_is_read(made: Path, tmp_path: Path):
     assert first.progress.step == first.optimizer_steps == 11
     assert first.states.shape == (2, 2, 3, 5)
     assert set(first.optimizer) == {"mean", "mean_square"}
-    assert first.corpus["characters"] == len(TEXT)
+    assert first.corpus.characters == len(TEXT)
 
 
 @pytest.mark.parametrize("where", ["parameters", "optimizer"])
@@ -416,9 +416,9 @@ def use_golden(file: Path, folder: Path) -> dict[str, Any]:
     data = replace(loaded.config.data, files=(str(folder / "text.txt"),))
     config = replace(loaded.config, data=data)
     dataset = read_dataset(config)
-    trainer, _ = run.prepare(config, dataset, Alone(), read_checkpoint(file))
+    trainer, _ = prepare(dataset, Alone(), read_checkpoint(file))
     losses = [trainer.step(Requests()).loss for _ in range(10)]
-    evaluation = run.evaluation_of(config, dataset, trainer)
+    evaluation = evaluation_of(dataset, trainer)
     assert evaluation is not None
     return {
         "text": loaded.vocabulary.decode(np.concatenate(text)),

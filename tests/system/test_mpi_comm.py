@@ -192,7 +192,7 @@ def test_a_rank_that_fails_ends_all_and_says_so(tmp_path: Path) -> None:
         "from charlstm.__main__ import main;"
         "from charlstm.errors import FileError\n"
         "def fail(*_): raise FileError('text.txt: cannot be read here')\n"
-        "if mpi_launcher.world().Get_rank() == 2: worker.dataset_for = fail\n"
+        "if mpi_launcher.world().Get_rank() == 2: worker.read_dataset = fail\n"
         f"sys.argv[1:] = ['train', {str(file)!r}, '--out', {str(tmp_path / 'run')!r}]; main()"
     )
     code, _, err = ended(start(3, "-c", program))

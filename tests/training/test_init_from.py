@@ -25,8 +25,10 @@ from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.text.vocabulary import UnknownCharacterError
 from charlstm.training import run
-from charlstm.training.dataset import dataset_for
+from charlstm.training.dataset import read_dataset
+from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.resuming import Options
+from charlstm.training.setup import evaluation_of, prepare
 
 OTHER = "noon was calm and the sail was at sea\n" * 5
 CELLS = ["lstm", "simple", "layer-norm"]
@@ -46,10 +48,10 @@ def tuned(folder: Path, source: Path, text: str = OTHER, **settings: Any) -> run
 
 def loss_at_the_start(config: run.Config) -> float:
     """The validation loss, before anything is learned."""
-    dataset = dataset_for(config)
-    trainer, progress = run.prepare(config, dataset, Alone(), None)
+    dataset = read_dataset(config)
+    trainer, progress = prepare(dataset, Alone(), None)
     assert progress.step == 0
-    evaluation = run.evaluation_of(config, dataset, trainer)
+    evaluation = evaluation_of(dataset, trainer)
     assert evaluation is not None
     return evaluation.mean_loss()
 
@@ -66,10 +68,10 @@ def test_starts_with_the_loss_of_the_source(source: Path, tmp_path: Path, of: st
         export(load_model(source), tmp_path / "x.safetensors")
         write_checkpoint(path, import_checkpoint(tmp_path / "x.safetensors"))
     config = tuned(tmp_path, path)
-    dataset = dataset_for(config)
+    dataset = read_dataset(config)
     model = load_model(source if of == "exported" else path).model
-    trainer = run.prepare(config, dataset, Alone(), None)[0]
-    of_source = run.LaneEvaluation(model, dataset.validation, 3, 4, Alone()).mean_loss()
+    trainer = prepare(dataset, Alone(), None)[0]
+    of_source = LaneEvaluation(model, dataset.validation, 3, 4, Alone()).mean_loss()
     assert loss_at_the_start(config) == of_source
     assert loss_at_the_start(tiny_config(tmp_path, OTHER)) != of_source
     assert trainer.optimizer.steps == 0
@@ -102,7 +104,7 @@ def test_unknown_characters_are_named(source: Path, tmp_path: Path):
 def test_unknown_characters_may_be_replaced(source: Path, tmp_path: Path):
     settings = {"data.min_count": 2, "data.replacement": "o"}
     config = tuned(tmp_path, source, OTHER + "Z" * 9, **settings)
-    ids = dataset_for(config).corpus.ids
+    ids = read_dataset(config).corpus.ids
     assert load_model(source).vocabulary.decode(np.asarray(ids)) == OTHER + "o" * 9
 
 
@@ -144,12 +146,8 @@ def test_what_concerns_training_may_differ(source: Path, tmp_path: Path):
         "training.batch_size": 2,
         "training.sequence_length": 7,
     }
-    trainer = run.prepare(
-        config := tuned(tmp_path, source, **settings),
-        dataset_for(config),
-        Alone(),
-        None,
-    )[0]
+    dataset = read_dataset(tuned(tmp_path, source, **settings))
+    trainer = prepare(dataset, Alone(), None)[0]
     np.testing.assert_array_equal(trainer.model.values, load_model(source).model.values)
 
 
@@ -219,7 +217,7 @@ def test_workers_start_from_what_rank_0_has_read(
     settings = {"training.workers": 2, "training.steps": 3, "training.batch_size": 4}
     config = tuned(tmp_path, source, **settings)
     train(config, tmp_path / "straight")
-    start, read_before = run.ranks_for, load_model(source)
+    start = run.ranks_for
 
     def change(arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         arrays["param/linear.W_y"][...] = 0
@@ -229,6 +227,5 @@ def test_workers_start_from_what_rank_0_has_read(
         return start(*arguments)
 
     monkeypatch.setattr(run, "ranks_for", start_while_the_source_goes_on)
-    monkeypatch.setattr(run, "source_of", lambda *arguments: read_before)
     train(config, tmp_path / "disturbed")
     assert weights(tmp_path / "disturbed") == weights(tmp_path / "straight")

@@ -33,6 +33,7 @@ from charlstm.training import run
 from charlstm.training.dataset import read_dataset
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.recorder import NoRecorder
+from charlstm.training.setup import plan_of, prepare
 from charlstm.training.trainer import Requests
 
 EVERYTHING = {  # the hardest case: all that a checkpoint must restore is in use
@@ -259,7 +260,7 @@ def test_fifty_characters_are_learned_by_heart(tmp_path: Path):
     settings |= {"model.hidden_size": 40, "model.layers": 1, "output.report_every": 150}
     config = tiny_config(tmp_path, text, **settings)
     dataset = read_dataset(config)
-    trainer, _ = run.prepare(config, dataset, Alone(), None)
+    trainer, _ = prepare(dataset, Alone(), None)
     for _ in range(150):
         loss = trainer.step(Requests()).loss
     assert loss < 0.01
@@ -304,14 +305,14 @@ def events(
 ) -> tuple[str, list[str]]:
     config = tiny_config(folder, **settings)
     dataset = read_dataset(config)
-    trainer, progress = run.prepare(config, dataset, Alone(), None)
+    trainer, progress = prepare(dataset, Alone(), None)
     log = Log()
 
     def requests() -> Requests:
         step = trainer.step_number + 1
         return Requests(stop=step == stop_after, save=step == save_after)
 
-    plan = run.plan_of(config, dataset.total_steps)
+    plan = plan_of(dataset)
     evaluation = Scripted(*losses) if losses else None
     reason = run.train(trainer, evaluation, plan, progress, recorder=log, requests=requests)
     return reason, log.events

@@ -8,9 +8,9 @@ from tiny import tiny_config
 
 from charlstm.nn.cells import CELLS
 from charlstm.system.comm import Alone
-from charlstm.training import run
 from charlstm.training.dataset import read_dataset
 from charlstm.training.estimate import memory_bytes
+from charlstm.training.setup import prepare
 from charlstm.training.trainer import Requests
 
 LARGE = {"model.hidden_size": 96, "training.batch_size": 24, "training.sequence_length": 40}
@@ -37,7 +37,7 @@ def test_the_estimate_is_near_what_training_takes(
     dataset = read_dataset(config)
     tracemalloc.start()
     try:
-        trainer, _ = run.prepare(config, dataset, Alone(), None)
+        trainer, _ = prepare(dataset, Alone(), None)
         for _ in range(2):
             trainer.step(Requests())
         _, peak = tracemalloc.get_traced_memory()

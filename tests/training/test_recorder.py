@@ -20,6 +20,7 @@ from charlstm.training.console import Silence
 from charlstm.training.dataset import read_dataset
 from charlstm.training.recorder import Identity, LossWatch, RunRecorder
 from charlstm.training.resuming import Options
+from charlstm.training.setup import prepare
 from charlstm.training.trainer import Requests, StepResult
 
 
@@ -47,7 +48,7 @@ class Setup:
     ) -> None:
         self.config = tiny_config(folder, **settings)
         dataset = read_dataset(self.config)
-        self.trainer, _ = run.prepare(self.config, dataset, Alone(), None)
+        self.trainer, _ = prepare(dataset, Alone(), None)
         self.progress = progress or Progress()
         self.vocabulary = dataset.corpus.vocabulary
         self.folder = RunFolder(folder / "run")
@@ -56,7 +57,7 @@ class Setup:
         identity = Identity(
             self.config,
             dataset.corpus.vocabulary,
-            dict(dataset.identity),
+            dataset.identity,
             "f" * 64,
             source_bits=bits,
         )

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,9 @@ def test_the_same_text_anywhere_and_of_any_date_will_do(
     config = tiny_config(tmp_path)
     train(config, tmp_path / "straight")
     train(config, tmp_path / "run", stop_after=7)
-    moved = run.replace(
+    moved = replace(
         config,
-        data=run.replace(
+        data=replace(
             config.data, files=tuple(change(tmp_path).get("data.files", config.data.files))
         ),
     )
@@ -312,7 +313,7 @@ def test_the_best_one_is_the_last_resort(tmp_path: Path):
 def test_init_from_takes_the_weights_and_nothing_else(tmp_path: Path):
     train(tiny_config(tmp_path, seed=3), tmp_path / "first")
     config = tiny_config(tmp_path, init_from=str(tmp_path / "first"), **{"training.steps": 1})
-    config = run.replace(config, training=run.replace(config.training, learning_rate=1e-30))
+    config = replace(config, training=replace(config.training, learning_rate=1e-30))
     train(config, tmp_path / "second")
     second = newest(tmp_path / "second")
     source = load_model(tmp_path / "first")

@@ -10,14 +10,14 @@ from tiny import tiny_config
 from charlstm.errors import DivergedError
 from charlstm.nn.cells import CELLS, State
 from charlstm.system.comm import Alone
-from charlstm.training import run
 from charlstm.training.dataset import read_dataset
+from charlstm.training.setup import prepare
 from charlstm.training.trainer import Requests, Trainer
 
 
 def trainer_of(folder: Path, **settings: Any) -> Trainer:
     config = tiny_config(folder, **settings)
-    return run.prepare(config, read_dataset(config), Alone(), None)[0]
+    return prepare(read_dataset(config), Alone(), None)[0]
 
 
 def memory_of(trainer: Trainer) -> list[bytes]:

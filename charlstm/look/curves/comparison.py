@@ -94,7 +94,7 @@ def _summary(name: str, path: Path) -> RunSummary:
         best_bits_per_char=_best(history, checkpoint),
         chars_per_second=speed_of(history),
         problem=(history.failure if state == "failed" else None) or problem,
-        text=None if checkpoint is None else checkpoint.corpus["sha256"],
+        text=None if checkpoint is None else checkpoint.corpus.sha256,
     )
 
 

@@ -148,8 +148,8 @@ def _written(value: Any) -> str:
 def _environment(checkpoint: Checkpoint) -> Rows:
     yield from ((name, escape(version)) for name, version in checkpoint.versions.items())
     corpus = checkpoint.corpus
-    yield "text", f"{corpus['characters']:,} characters"
-    yield "its SHA-256", f"<code>{escape(corpus['sha256'])}</code>"
+    yield "text", f"{corpus.characters:,} characters"
+    yield "its SHA-256", f"<code>{escape(corpus.sha256)}</code>"
     yield (
         "arithmetic",
         (

@@ -12,7 +12,7 @@ from charlstm.from_config import shape_of
 from charlstm.messages import show
 from charlstm.nn.model import parameter_shapes
 from charlstm.nn.parameter import Array
-from charlstm.saved.checkpoint import Checkpoint, current_versions, expected_arrays
+from charlstm.saved.checkpoint import Checkpoint, TextIdentity, current_versions, expected_arrays
 from charlstm.saved.interchange.description import Ordered, described_config, described_vocabulary
 from charlstm.saved.interchange.torch_names import Sizes, from_torch, reorder_characters
 from charlstm.saved.progress import Progress
@@ -95,7 +95,7 @@ def _at_start(config: Config, vocabulary: Vocabulary, parameters: dict[str, Arra
         optimizer=optimizer,
         optimizer_steps=0,
         states=zeros["state"],
-        corpus={"sha256": "", "characters": 0},
+        corpus=TextIdentity("", 0),
         fingerprint="",
         versions=current_versions(),
     )

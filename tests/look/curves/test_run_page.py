@@ -131,7 +131,7 @@ def test_the_environment(run: Path):
     text = Elements(page(run)).text
     last = tiny.newest(run)
     assert all(f"{name}{version}" in text for name, version in last.versions.items())
-    assert last.corpus["sha256"] in text
+    assert last.corpus.sha256 in text
 
 
 def test_every_character_has_its_key(run: Path):
