@@ -13,6 +13,8 @@ from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.nn.stepper import stepper_for
 
+AnyIds = NDArray[np.integer[Any]]
+
 DRAWS_AT_ONCE = 1024
 PROMPT_CHUNK = 128
 
@@ -60,7 +62,7 @@ class Draws:
 
 def generate(
     model: CharLM,
-    start: NDArray[np.integer[Any]],
+    start: AnyIds,
     *,
     count: int,
     length: int,
@@ -113,7 +115,7 @@ def _keep_top_p(weights: NDArray[np.float64], p: float) -> None:
     np.put_along_axis(weights, order, ordered, axis=1)
 
 
-def _read(model: CharLM, start: NDArray[np.integer[Any]], count: int) -> tuple[Array, list[State]]:
+def _read(model: CharLM, start: AnyIds, count: int) -> tuple[Array, list[State]]:
     """Logits and states after reading ``start``, for ``count`` equal texts."""
     states = model.zero_states(1)
     for place in range(0, len(start), PROMPT_CHUNK):

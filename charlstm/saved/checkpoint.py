@@ -9,10 +9,9 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlstm import __version__
 from charlstm.config.reading import config_from_dict
@@ -25,10 +24,10 @@ from charlstm.nn.model import CharLM, parameter_shapes
 from charlstm.nn.optim import OPTIMIZERS
 from charlstm.saved.progress import Progress, checked_progress
 from charlstm.saved.run_folder import resolve_checkpoint
+from charlstm.system.safetensors import Array, Arrays, JsonObject
 from charlstm.system.sealed import read_sealed, seal
 from charlstm.text.vocabulary import Unit, Vocabulary
 
-Arrays = dict[str, NDArray[Any]]
 Read = TypeVar("Read")
 
 
@@ -49,7 +48,7 @@ class Checkpoint:
     parameters: Arrays
     optimizer: Arrays
     optimizer_steps: int
-    states: NDArray[Any]
+    states: Array
     corpus: TextIdentity
     fingerprint: str
     versions: dict[str, str]
@@ -127,7 +126,7 @@ def read_current(path: Path, read: Callable[[Path], Read]) -> Read:
                 raise
 
 
-def load_parameters(model: CharLM, parameters: Mapping[str, NDArray[Any]]) -> None:
+def load_parameters(model: CharLM, parameters: Mapping[str, Array]) -> None:
     for name, parameter in model.parameters().items():
         parameter.value[...] = parameters[name]
 
@@ -135,7 +134,7 @@ def load_parameters(model: CharLM, parameters: Mapping[str, NDArray[Any]]) -> No
 _ENTRIES = {"config", "unit", "progress", "optimizer_steps", "corpus", "fingerprint", "versions"}
 
 
-def _checked(arrays: Arrays, state: dict[str, Any]) -> Checkpoint:
+def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
     unexpected = sorted(state.keys() - _ENTRIES)
     if unexpected:
         raise FileError(f"unexpected entry {shorten(unexpected[0])}")
@@ -157,7 +156,7 @@ def _checked(arrays: Arrays, state: dict[str, Any]) -> Checkpoint:
     )
 
 
-def _vocabulary(arrays: Arrays, state: dict[str, Any]) -> Vocabulary:
+def _vocabulary(arrays: Arrays, state: JsonObject) -> Vocabulary:
     unit = state.get("unit")
     if unit not in ("characters", "bytes"):
         raise FileError(f"unit: expected characters or bytes, found {shorten(unit)}")
@@ -200,28 +199,28 @@ def _under(prefix: str, arrays: Arrays) -> Arrays:
     return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 
 
-def _corpus(stated: dict[str, Any]) -> TextIdentity:
+def _corpus(stated: JsonObject) -> TextIdentity:
     sha256 = stated.get("sha256")
     if stated.keys() != {"sha256", "characters"} or not isinstance(sha256, str):
         raise FileError("corpus: expected sha256 and characters")
     return TextIdentity(sha256, _count(stated, "characters"))
 
 
-def _text(state: dict[str, Any], name: str) -> str:
+def _text(state: JsonObject, name: str) -> str:
     value = state.get(name)
     if not isinstance(value, str):
         raise FileError(f"{name}: expected a text, found {shorten(value)}")
     return value
 
 
-def _mapping(state: dict[str, Any], name: str) -> dict[str, Any]:
+def _mapping(state: JsonObject, name: str) -> JsonObject:
     value = state.get(name)
     if not isinstance(value, dict):
         raise FileError(f"{name}: expected a mapping, found {shorten(value)}")
     return value
 
 
-def _count(state: dict[str, Any], name: str) -> int:
+def _count(state: JsonObject, name: str) -> int:
     value = state.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
         raise FileError(f"{name}: expected a count, found {shorten(value)}")

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
+
 
 class Comm(Protocol):
     """What a group of processes offers. Every rank calls the same operations in the same order."""
@@ -16,13 +18,13 @@ class Comm(Protocol):
     rank: int
     size: int
 
-    def all_reduce(self, vector: NDArray[Any], scalars: NDArray[Any]) -> None:
+    def all_reduce(self, vector: Array, scalars: Array) -> None:
         """Sum both over all ranks, in place, in an order that never changes."""
 
-    def broadcast(self, array: NDArray[Any]) -> None:
+    def broadcast(self, array: Array) -> None:
         """Copy rank 0's array into everybody's, in place."""
 
-    def gather(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
+    def gather(self, array: Array, axis: int) -> Array:
         """Rank 0 gets the arrays of all ranks joined along ``axis``; others get their own back."""
 
 
@@ -32,13 +34,13 @@ class Alone:
     rank = 0
     size = 1
 
-    def all_reduce(self, vector: NDArray[Any], scalars: NDArray[Any]) -> None:
+    def all_reduce(self, vector: Array, scalars: Array) -> None:
         pass
 
-    def broadcast(self, array: NDArray[Any]) -> None:
+    def broadcast(self, array: Array) -> None:
         pass
 
-    def gather(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
+    def gather(self, array: Array, axis: int) -> Array:
         return np.asarray(array)
 
 

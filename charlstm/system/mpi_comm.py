@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlstm.errors import ConfigError, UserError
 from charlstm.system import mpi_launcher
+from charlstm.system.comm import Array
 
 _FOR_RANK_0 = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
@@ -29,7 +29,7 @@ class MpiComm:
         self.size: int = communicator.Get_size()
         self._communicator = communicator
 
-    def all_reduce(self, vector: NDArray[Any], scalars: NDArray[Any]) -> None:
+    def all_reduce(self, vector: Array, scalars: Array) -> None:
         """Each rank receives its section of everybody's vector, adds them up, and sends the sum to
         all: 2 (R - 1) / R vectors pass through each of R ranks, the least that is possible.
         """
@@ -47,16 +47,16 @@ class MpiComm:
         self._communicator.Allgather(scalars, rows)
         scalars[:] = _sum_in_order(rows)
 
-    def broadcast(self, array: NDArray[Any]) -> None:
+    def broadcast(self, array: Array) -> None:
         self._communicator.Bcast(array)
 
-    def gather(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
+    def gather(self, array: Array, axis: int) -> Array:
         parts = self._communicator.gather(array)
         return array if parts is None else np.concatenate(parts, axis=axis)
 
 
-def _sum_in_order(parts: NDArray[Any]) -> NDArray[Any]:
-    total: NDArray[Any] = parts[0]
+def _sum_in_order(parts: Array) -> Array:
+    total: Array = parts[0]
     for part in parts[1:]:
         total += part
     return total

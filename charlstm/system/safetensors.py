@@ -41,14 +41,16 @@ _FOREIGN = {
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself; run git lfs pull",
 }
 
-Arrays = dict[str, NDArray[Any]]
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+JsonObject = dict[str, Any]
 
 
 class RefusedError(Exception):
     """Why a file cannot be used, as the end of a sentence that starts with its name."""
 
 
-def tensor_chunks(arrays: Mapping[str, NDArray[Any]], metadata: Any) -> list[bytes | memoryview]:
+def tensor_chunks(arrays: Mapping[str, Array], metadata: object) -> list[bytes | memoryview]:
     """The chunks of a file, in order; all but the first are views of the arrays, not copies.
 
     Raises ``DivergedError`` if an array is not finite, for such a file could never be read again;
@@ -107,7 +109,7 @@ def what_else(start: bytes) -> str | None:
     return None
 
 
-def parse_object(text: bytes, opened: bytes = b"") -> dict[str, Any]:
+def parse_object(text: bytes, opened: bytes = b"") -> JsonObject:
     """A JSON object, read strictly: no duplicate keys, no NaN, no infinity, valid Unicode.
 
     ``opened`` stands before ``text``.
@@ -134,7 +136,7 @@ def parse_object(text: bytes, opened: bytes = b"") -> dict[str, Any]:
     return value
 
 
-def arrays_in(entries: dict[str, Any], data: memoryview) -> Arrays:
+def arrays_in(entries: JsonObject, data: memoryview) -> Arrays:
     """The arrays of ``entries``, which must fill ``data`` one after another."""
     arrays: Arrays = {}
     position = 0
@@ -158,8 +160,8 @@ def arrays_in(entries: dict[str, Any], data: memoryview) -> Arrays:
     return arrays
 
 
-def _header(arrays: list[tuple[str, NDArray[Any]]], metadata: Any) -> bytes:
-    entries: dict[str, Any] = {METADATA: metadata}
+def _header(arrays: list[tuple[str, Array]], metadata: object) -> bytes:
+    entries: JsonObject = {METADATA: metadata}
     position = 0
     for name, array in arrays:
         if not _NAME.fullmatch(name) or name in entries:
@@ -179,32 +181,32 @@ def _header(arrays: list[tuple[str, NDArray[Any]]], metadata: Any) -> bytes:
     return header
 
 
-def _type_name(array: NDArray[Any]) -> str:
+def _type_name(array: Array) -> str:
     for name, letters in _TYPES.items():
         if array.dtype.newbyteorder("=") == np.dtype(letters).newbyteorder("="):
             return name
     raise ValueError(f"a sealed file cannot hold {array.dtype}")
 
 
-def _bytes_of(array: NDArray[Any]) -> memoryview:
+def _bytes_of(array: Array) -> memoryview:
     little = array.dtype.newbyteorder("<")
     return np.ascontiguousarray(array, little).reshape(-1).view(np.uint8).data
 
 
-def _is_finite(array: NDArray[Any]) -> bool:
+def _is_finite(array: Array) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def _texts(metadata: Any) -> dict[str, str]:
+def _texts(metadata: object) -> dict[str, str]:
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise RefusedError("is malformed (metadata)")
     return metadata
 
 
-def _in_order_of_data(entries: dict[str, Any]) -> dict[str, Any]:
+def _in_order_of_data(entries: JsonObject) -> JsonObject:
     """The format fixes no order of the entries; what is malformed is left for others to find."""
 
-    def begin(item: tuple[str, Any]) -> tuple[int, int]:
+    def begin(item: tuple[str, object]) -> tuple[int, int]:
         offsets = item[1].get("data_offsets") if isinstance(item[1], dict) else None
         whole = isinstance(offsets, list) and len(offsets) == 2 and all(map(_is_size, offsets))
         return (offsets[0], offsets[1]) if whole and offsets else (0, 0)
@@ -212,7 +214,7 @@ def _in_order_of_data(entries: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(entries.items(), key=begin))
 
 
-def _declared(name: str, entry: Any) -> tuple[str, list[int]]:
+def _declared(name: str, entry: object) -> tuple[str, list[int]]:
     """The element type and the shape that an array's entry declares."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise RefusedError(f"is malformed (entry of {name})")
@@ -226,11 +228,11 @@ def _declared(name: str, entry: Any) -> tuple[str, list[int]]:
     return _TYPES[dtype], shape
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value <= sys.maxsize
 
 
-def _is_pair(value: Any, begin: int, end: int) -> bool:
+def _is_pair(value: object, begin: int, end: int) -> bool:
     """Whether ``value`` is ``[begin, end]``, written as integers."""
     return isinstance(value, list) and value == [begin, end] and all(map(_is_size, value))
 
@@ -239,7 +241,7 @@ def _brackets(text: bytes) -> int:
     return text.count(b"[") + text.count(b"{")
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, object]]) -> JsonObject:
     result = dict(pairs)
     if len(result) < len(pairs):
         raise ValueError("duplicate keys")

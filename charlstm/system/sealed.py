@@ -13,15 +13,15 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from charlstm.errors import FileError, SystemRefusedError
 from charlstm.messages import shorten, show
 from charlstm.system.files import read_exactly, reading
 from charlstm.system.safetensors import (
     METADATA,
+    Array,
+    Arrays,
+    JsonObject,
     RefusedError,
     arrays_in,
     header_length,
@@ -38,7 +38,7 @@ _NO_DIGEST = b"0" * 64
 _FORMAT = re.compile(r"charlstm-([0-9]{1,6})")
 
 
-def seal(arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> list[bytes | memoryview]:
+def seal(arrays: Mapping[str, Array], state: Mapping[str, object]) -> list[bytes | memoryview]:
     """The chunks of a file, in order; all but the first are views of the arrays, not copies.
 
     ``state`` is anything that JSON can say. Raises ``DivergedError`` if an array is not finite,
@@ -56,7 +56,7 @@ def seal(arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> list[b
 
 def unseal(
     data: bytes | bytearray | memoryview, source: str = "the data"
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+) -> tuple[Arrays, JsonObject]:
     """The arrays (writable copies) and the state of a sealed file.
 
     Takes at most twice the size of ``data`` and 20 MB in memory. Raises ``FileError``, and nothing
@@ -73,7 +73,7 @@ def unseal(
         raise FileError(f"{source} {reason}") from None
 
 
-def read_sealed(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_sealed(path: Path) -> tuple[Arrays, JsonObject]:
     """What ``unseal`` makes of the file at ``path``.
 
     Raises ``FileError`` naming path and reason, ``SystemRefusedError`` if memory runs out.
@@ -122,7 +122,7 @@ def _check_digest(data: memoryview) -> None:
         raise RefusedError(f"is damaged (checksum differs, {len(data):,} bytes)")
 
 
-def _state(metadata: Any) -> dict[str, Any]:
+def _state(metadata: object) -> JsonObject:
     if not isinstance(metadata, dict):
         raise RefusedError("is malformed (no metadata)")
     match = _FORMAT.fullmatch(str(metadata.get("format")))

@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlstm.errors import SystemRefusedError, UserError
+from charlstm.system.comm import Array
 
 MAX_SCALARS = 16
 MAX_RANK = 8
@@ -47,16 +47,16 @@ class _Slot:
         self.shape = np.frombuffer(memory, np.int64, MAX_RANK, start + 8 * MAX_SCALARS)
         self._bytes = np.frombuffer(memory, np.uint8, size - _HEAD_BYTES, start + _HEAD_BYTES)
 
-    def array(self, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        array: NDArray[Any] = self._bytes[: count * dtype.itemsize].view(dtype)
+    def array(self, count: int, dtype: np.dtype[Any]) -> Array:
+        array: Array = self._bytes[: count * dtype.itemsize].view(dtype)
         return array
 
-    def put(self, array: NDArray[Any]) -> None:
+    def put(self, array: Array) -> None:
         self.shape[:] = -1
         self.shape[: array.ndim] = array.shape
         self.array(array.size, array.dtype)[:] = array.reshape(-1)
 
-    def get(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def get(self, dtype: np.dtype[Any]) -> Array:
         shape = tuple(int(n) for n in self.shape if n >= 0)
         return self.array(int(np.prod(shape)), dtype).reshape(shape).copy()
 
@@ -85,7 +85,7 @@ class SharedComm:
         self._slots = [_Slot(memory, number * slot_bytes, slot_bytes) for number in range(size)]
         self._total = _Slot(memory, size * slot_bytes, slot_bytes)
 
-    def all_reduce(self, vector: NDArray[Any], scalars: NDArray[Any]) -> None:
+    def all_reduce(self, vector: Array, scalars: Array) -> None:
         """Each rank adds up its own section of the vector, in the order of the ranks: the sum is
         the same bit for bit every time.
         """
@@ -103,7 +103,7 @@ class SharedComm:
         self._wait_for_all()
         vector[:] = total
 
-    def broadcast(self, array: NDArray[Any]) -> None:
+    def broadcast(self, array: Array) -> None:
         self._wait_for_all()  # nobody reads the last sum any more
         if self.rank == 0:
             self._total.put(array)
@@ -111,7 +111,7 @@ class SharedComm:
         array[...] = self._total.get(array.dtype)
         self._wait_for_all()
 
-    def gather(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
+    def gather(self, array: Array, axis: int) -> Array:
         self._slots[self.rank].put(array)
         self._wait_for_all()
         if self.rank == 0:

@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.messages import show
-from charlstm.text.vocabulary import Unit
+from charlstm.text.vocabulary import Codes, Unit
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-Codes = NDArray[np.unsignedinteger[Any]]
 Newlines = Literal["keep", "normalize"]
 Normalize = Literal["none", "NFC"]
 

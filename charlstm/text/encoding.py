@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from charlstm.errors import FileError
-from charlstm.text.code_points import AS_IT_IS, BYTE_ORDER_MARK, Codes, TextRules
-from charlstm.text.vocabulary import Ids, Unit, Vocabulary
+from charlstm.text.code_points import AS_IT_IS, BYTE_ORDER_MARK, TextRules
+from charlstm.text.vocabulary import Codes, Ids, Unit, Vocabulary
 
 
 def read_stdin(unit: Unit) -> str:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from charlstm.errors import FileError
 
 Unit = Literal["characters", "bytes"]
-Ids = NDArray[np.unsignedinteger[Any]]
+Unsigned = np.unsignedinteger[Any]
+Ids = NDArray[Unsigned]
+AnyIds = NDArray[np.integer[Any]]
+Codes = NDArray[Unsigned]
 CodePoints = NDArray[np.uint32]
 
 LAST_CODE_POINT = 0x10FFFF
@@ -81,7 +84,7 @@ class Vocabulary:
         return len(self.code_points)
 
     @property
-    def id_dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
+    def id_dtype(self) -> np.dtype[Unsigned]:
         """The smallest unsigned integer that holds every id: uint8 up to 256 characters."""
         return np.min_scalar_type(self.size - 1)
 
@@ -92,9 +95,7 @@ class Vocabulary:
         """
         return self.encode_codes(self._codes(text), skip_unknown=skip_unknown)
 
-    def encode_codes(
-        self, codes: NDArray[np.unsignedinteger[Any]], *, skip_unknown: bool = False
-    ) -> Ids:
+    def encode_codes(self, codes: Codes, *, skip_unknown: bool = False) -> Ids:
         """As `encode`, for code points (or bytes)."""
         ids = np.take(self._id_of_code, codes, mode="clip")
         unknown = ids < 0
@@ -104,11 +105,11 @@ class Vocabulary:
             ids = ids[~unknown]
         return ids.astype(self.id_dtype)
 
-    def decode(self, ids: NDArray[np.integer[Any]]) -> str:
+    def decode(self, ids: AnyIds) -> str:
         """The text of ``ids``; bytes that are no UTF-8 become U+FFFD."""
         return self.to_bytes(ids).decode("utf-8", errors="replace")
 
-    def to_bytes(self, ids: NDArray[np.integer[Any]]) -> bytes:
+    def to_bytes(self, ids: AnyIds) -> bytes:
         """The text of ``ids`` as UTF-8; of a bytes vocabulary, the very bytes."""
         utf32: bytes = self.code_points[ids].astype("<u4").tobytes()
         return utf32.decode("utf-32-le").encode("utf-8")
@@ -138,7 +139,7 @@ class Vocabulary:
         table[self.code_points] = np.arange(self.size, dtype=np.int32)
         return table
 
-    def _codes(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
+    def _codes(self, text: str) -> Codes:
         return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
     def __eq__(self, other: object) -> bool:
@@ -162,10 +163,10 @@ class ByteVocabulary(Vocabulary):
         if not np.array_equal(code_points, np.arange(256)):
             raise FileError("vocabulary: a bytes vocabulary must hold exactly the values 0 to 255")
 
-    def to_bytes(self, ids: NDArray[np.integer[Any]]) -> bytes:
+    def to_bytes(self, ids: AnyIds) -> bytes:
         return ids.astype(np.uint8).tobytes()
 
-    def _codes(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
+    def _codes(self, text: str) -> Codes:
         try:  # surrogateescape: bytes on the command line that are no UTF-8 come back as they were
             return np.frombuffer(text.encode("utf-8", "surrogateescape"), dtype=np.uint8)
         except UnicodeEncodeError as error:
@@ -179,7 +180,7 @@ class Decoder:
         self._vocabulary = vocabulary
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
-    def decode(self, ids: NDArray[np.integer[Any]], *, final: bool = False) -> str:
+    def decode(self, ids: AnyIds, *, final: bool = False) -> str:
         """The text that ``ids`` completes; ``final`` gives out what is held back, as U+FFFD."""
         return self._utf8.decode(self._vocabulary.to_bytes(ids), final)
 
@@ -217,6 +218,6 @@ def _check_code_points(code_points: CodePoints) -> None:
         raise FileError("vocabulary: surrogates (U+D800 to U+DFFF) are not characters")
 
 
-def _in_order_of_appearance(codes: NDArray[np.unsignedinteger[Any]]) -> list[int]:
+def _in_order_of_appearance(codes: Codes) -> list[int]:
     values, first_places = np.unique(codes, return_index=True)
     return [int(code) for code in values[np.argsort(first_places)]]

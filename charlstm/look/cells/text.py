@@ -9,9 +9,9 @@ import numpy as np
 
 from charlstm.errors import FileError
 from charlstm.messages import show
-from charlstm.text.code_points import Codes, TextFiles, TextRules
+from charlstm.text.code_points import TextFiles, TextRules
 from charlstm.text.encoding import codes_of, read_stdin
-from charlstm.text.vocabulary import Ids, UnknownCharacterError, Vocabulary
+from charlstm.text.vocabulary import Codes, Ids, UnknownCharacterError, Vocabulary
 
 LONGEST = 20_000
 STDIN = "-"
