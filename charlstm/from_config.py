@@ -3,6 +3,7 @@
 import math
 
 from charlstm.config.settings import Config
+from charlstm.nn.dropout import Dropout
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.optim import Optimizer, make_optimizer
 from charlstm.nn.schedule import Schedule, make_schedule
@@ -45,6 +46,10 @@ def shape_of(config: Config, vocabulary_size: int) -> Shape:
 
 def model_of(config: Config, vocabulary_size: int) -> CharLM:
     return CharLM(shape_of(config, vocabulary_size), seed=config.seed)
+
+
+def dropout_of(config: Config) -> Dropout:
+    return Dropout(config.model.dropout, config.model.recurrent_dropout, config.seed)
 
 
 def optimizer_of(config: Config, model: CharLM) -> Optimizer:

@@ -12,6 +12,7 @@ import numpy as np
 
 from charlstm.nn.gates import IDENTITY
 from charlstm.nn.lstm import LSTM
+from charlstm.nn.start import Start
 
 TARGETS = np.array([-0.5, 0.2, 0.1, -0.5])
 D, H = 50, 100
@@ -24,7 +25,7 @@ def learn(seed: int = 0) -> Iterator[tuple[np.ndarray, float]]:
     rng = np.random.default_rng(seed)
     T, B = len(TARGETS), 1
     x = rng.random((T, B, D))
-    layer = LSTM(D, H, rng, squash=IDENTITY, forget_bias=0.0, dtype=np.float64)
+    layer = LSTM(D, H, rng, Start(forget_bias=0.0, dtype=np.float64), squash=IDENTITY)
     tape = layer.tape(T, B)
     for _ in range(ITERATIONS):
         h, _ = layer.forward(x, layer.zero_state(B), tape)

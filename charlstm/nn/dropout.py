@@ -2,9 +2,20 @@
 nothing changes in use.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from charlstm.nn.parameter import Array
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """How much is dropped: of every layer's output, and of g inside it; ``seed`` says which."""
+
+    outputs: float
+    gates: float
+    seed: int
 
 
 def dropout_mask(

@@ -36,9 +36,10 @@ start.
 import numpy as np
 
 from charlstm.nn.gates import GATES, TANH, activate
-from charlstm.nn.lstm import State, Tape, weight_gradients
-from charlstm.nn.parameter import Array, Parameter, uniform
+from charlstm.nn.lstm import Layer, State, Tape, weight_gradients
+from charlstm.nn.parameter import Array, Parameter
 from charlstm.nn.projection import project
+from charlstm.nn.start import Start
 
 
 class LayerNormTape(Tape):
@@ -100,33 +101,23 @@ class NormBackward:
         np.sum(self.dshift, axis=-2, out=shift.grad)
 
 
-class LayerNormLSTM:
-    """A layer of H units. ``W_x``: ``(4, D, H)``, ``W_h``: ``(4, H, H)``, ``gain`` and ``shift``:
-    ``(4, H)``, gates in the order of ``gates.GATES``; ``gain_c`` and ``shift_c``: ``(H,)``.
+class LayerNormLSTM(Layer):
+    """``gain`` and ``shift``: ``(4, H)``, gates in the order of ``gates.GATES``; ``gain_c`` and
+    ``shift_c``: ``(H,)``.
     """
 
+    tape_kind = LayerNormTape
+
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        rng: np.random.Generator,
-        *,
-        input_reach: float | None = None,
-        forget_bias: float = 1.0,
-        epsilon: float = 1e-5,
-        dtype: type = np.float32,
+        self, input_size: int, hidden_size: int, rng: np.random.Generator, start: Start
     ) -> None:
-        self.hidden_size = hidden_size
-        self.forget_bias = forget_bias
-        self.epsilon = epsilon
-        shapes = self.shapes(input_size, hidden_size)
-        reach = 1.0 / np.sqrt(hidden_size)
-        self.W_x = Parameter(uniform(rng, shapes["W_x"], input_reach or reach, dtype))
-        self.W_h = Parameter(uniform(rng, shapes["W_h"], reach, dtype))
-        self.gain = Parameter(np.ones(shapes["gain"], dtype))
-        self.shift = Parameter(np.zeros(shapes["shift"], dtype))
-        self.gain_c = Parameter(np.ones(shapes["gain_c"], dtype))
-        self.shift_c = Parameter(np.zeros(shapes["shift_c"], dtype))
+        super().__init__(input_size, hidden_size, rng, TANH, start)
+        self.forget_bias = start.forget_bias
+        self.epsilon = start.norm_epsilon
+        self.gain = Parameter(np.ones((4, hidden_size), start.dtype))
+        self.shift = Parameter(np.zeros((4, hidden_size), start.dtype))
+        self.gain_c = Parameter(np.ones(hidden_size, start.dtype))
+        self.shift_c = Parameter(np.zeros(hidden_size, start.dtype))
 
     @staticmethod
     def shapes(D: int, H: int) -> dict[str, tuple[int, ...]]:
@@ -144,31 +135,24 @@ class LayerNormLSTM:
             "shift_c": self.shift_c,
         }
 
-    def tape(self, T: int, B: int) -> LayerNormTape:
-        return LayerNormTape(T, B, self.hidden_size, self.gain.value.dtype)
-
-    def zero_state(self, B: int) -> State:
-        shape, dtype = (B, self.hidden_size), self.gain.value.dtype
-        return State(np.zeros(shape, dtype), np.zeros(shape, dtype))
-
-    def forward(self, x: Array, state: State, tape: LayerNormTape) -> tuple[Array, State]:
-        """``(T, B, D)`` or ids ``(T, B)`` to ``(T, B, H)``, a view of the tape; new state."""
-        W_h = tape.tiling.right(self.W_h.value)
-        epsilon, mask = self.epsilon, tape.mask
+    def forward(
+        self, x: Array, state: State, tape: Tape, mask: Array | None = None
+    ) -> tuple[Array, State]:
+        assert isinstance(tape, LayerNormTape), "the tape of another cell"
+        times_W_h, u, epsilon = tape.times(self.W_h.value), tape.product, self.epsilon
         gain, shift = self.gain.value[:, np.newaxis], self.shift.value[:, np.newaxis].copy()
         gain_c, shift_c = self.gain_c.value, self.shift_c.value
         shift[GATES.index("f")] += self.forget_bias
-        recurrent, u = tape.recurrent, tape.product
-        tape.x = x
+        tape.x, tape.mask = x, mask
         tape.h[0], tape.c[0] = state
         project(x, self.W_x.value, None, out=tape.gates)
-        for t, (p, o, i, f, g, c_prev, c, h, s, _, h_prev_tiles) in enumerate(tape.steps):
-            np.matmul(h_prev_tiles, W_h, out=tape.recurrent_tiles)
-            recurrent += p
-            normalise(recurrent, epsilon, tape.n[:, t], tape.r[:, t])
-            np.multiply(gain, tape.n[:, t], out=recurrent)
-            np.add(recurrent, shift, out=recurrent)
-            activate(recurrent, out=p)
+        for t, (gates, o, i, f, g, c_prev, c, h_prev, h, s) in enumerate(tape.steps):
+            a = times_W_h(h_prev)
+            a += gates
+            normalise(a, epsilon, tape.n[:, t], tape.r[:, t])
+            p = np.multiply(gain, tape.n[:, t], out=a)
+            p += shift
+            activate(p, out=gates)
             np.multiply(i, g, out=u)
             if mask is not None:
                 u *= mask[t]
@@ -182,20 +166,19 @@ class LayerNormLSTM:
         return tape.h[1:], State(tape.h[-1].copy(), tape.c[-1].copy())
 
     def backward(
-        self, dout: Array, tape: LayerNormTape, dstate: State | None = None
+        self, dout: Array, tape: Tape, dstate: State | None = None
     ) -> tuple[Array | None, State]:
-        """``dout``: ``(T, B, H)``; returns dx (None for one-hot x) and the gradient of the first
-        state. Writes the parameters' ``grad``. ``dstate``: as in ``LSTM.backward``.
-        """
+        assert isinstance(tape, LayerNormTape), "the tape of another cell"
         B = dout.shape[1]
-        W_h_T = tape.tiling.right(self.W_h.value.transpose(0, 2, 1))
+        times_W_h_T = tape.times(self.W_h.value.transpose(0, 2, 1))
         norm, norm_c = NormBackward(self.gain.value, B), NormBackward(self.gain_c.value, B)
         dh, dc = self.zero_state(B) if dstate is None else map(np.copy, dstate)
         for start, stop in tape.blocks_from_the_end():
             self._compute_factors(tape, start, stop)
             for t in range(stop - 1, start - 1, -1):
                 dc_dh, dp_o_dh, dp_ifg_du = tape.factors.steps[t - start]
-                dp, dp_o, f = tape.steps[t].a, tape.steps[t].o, tape.steps[t].f
+                step = tape.steps[t]
+                dp, dp_o, f = step.gates, step.o, step.f
                 dh += dout[t]
                 dc += dh * dc_dh
                 du = dc
@@ -204,14 +187,14 @@ class LayerNormLSTM:
                 np.multiply(dh, dp_o_dh, out=dp_o)
                 np.multiply(du, dp_ifg_du, out=dp[1:])
                 norm.step(dp, tape.n[:, t], tape.r[:, t])
-                np.matmul(tape.steps[t].a_tiles, W_h_T, out=tape.recurrent_tiles)
-                np.add.reduce(tape.recurrent, axis=0, out=dh)
+                da = dp
+                np.add.reduce(times_W_h_T(da), axis=0, out=dh)
         norm.finish(self.gain, self.shift)
         norm_c.finish(self.gain_c, self.shift_c)
         return weight_gradients(tape, self.W_x, self.W_h, None), State(dh, dc)
 
     def _compute_factors(self, tape: LayerNormTape, start: int, stop: int) -> None:
-        tape.factors.compute(tape, start, stop, TANH)
+        tape.factors.compute(tape, start, stop, self.squash)
         if tape.mask is not None:
             i, _, g = tape.factors.da_ifg_dc[:, : stop - start]
             i *= tape.mask[start:stop]

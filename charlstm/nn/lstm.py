@@ -23,15 +23,17 @@ Only dh and dc depend on the step after. The factors beside them do not, and are
 steps at once; so are ``x W_x`` before the loop and the gradients of the parameters after it.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from charlstm.nn.gates import GATES, Squash, activate
 from charlstm.nn.parameter import Array, Parameter, uniform
 from charlstm.nn.projection import is_one_hot, project, project_backward
-from charlstm.nn.tiles import Tiling, tiling
+from charlstm.nn.start import Start
+from charlstm.nn.tiles import Tiling, product, tiling
 
 # Elements of one (steps, B, H) array of factors: nine of them fit a 1 MB second-level cache.
 FACTOR_BLOCK = 16 * 1024
@@ -48,21 +50,19 @@ class State(NamedTuple):
 
 class Step(NamedTuple):
     """Views of one step of a tape, made once: indexing inside the loop would cost more than tanh
-    does on a small layer. ``a`` is ``(4, B, H)``: pre-activations, then gates, then ``da``. What
-    is multiplied inside the loop also comes in the tape's tiles: h_prev, and a when it is da.
+    does on a small layer. ``gates`` is ``(4, B, H)``: ``x W_x + b``, then o, i, f, g, then ``da``.
     """
 
-    a: Array
+    gates: Array
     o: Array
     i: Array
     f: Array
     g: Array
     c_prev: Array
     c: Array
+    h_prev: Array
     h: Array
     s: Array
-    a_tiles: Array
-    h_prev_tiles: Array
 
 
 class Tape:
@@ -80,17 +80,18 @@ class Tape:
         self.x: Array | None = None
         self.tiling = tiling(B, H, H) if T >= ENOUGH_STEPS_TO_CUT else Tiling(B, H)
         self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h; on the way back da W_h^T
-        self.recurrent_tiles = self.tiling.result(self.recurrent)
         self.product = np.empty((B, H), dtype)
         self.steps = [self._step(t) for t in range(T)]
         self.factors = Factors(min(T, max(1, FACTOR_BLOCK // (B * H))), B, H, dtype)
 
     def _step(self, t: int) -> Step:
-        a = self.gates[:, t]
-        o, i, f, g = a
+        o, i, f, g = gates = self.gates[:, t]
         c_prev, c, h_prev, h = self.c[t], self.c[t + 1], self.h[t], self.h[t + 1]
-        a_tiles, h_prev_tiles = self.tiling.left(a), self.tiling.left(h_prev)
-        return Step(a, o, i, f, g, c_prev, c, h, self.s[t], a_tiles, h_prev_tiles)
+        return Step(gates, o, i, f, g, c_prev, c, h_prev, h, self.s[t])
+
+    def times(self, W: Array) -> Callable[[Array], Array]:
+        """``times_W(h)``: ``(B, H)`` or ``(4, B, H)`` times ``W`` ``(4, H, H)``, in `recurrent`."""
+        return product(W, self.tiling, out=self.recurrent)
 
     def blocks_from_the_end(self) -> Iterator[tuple[int, int]]:
         size = self.factors.size
@@ -135,33 +136,66 @@ def _sigmoid_derivative(y: Array, out: Array) -> None:
     out *= y
 
 
-class LSTM:
-    """A layer of H units. Holds parameters and nothing else, so evaluating or sampling in the
-    middle of training cannot disturb a backward pass.
+class Layer(ABC):
+    """A layer of H units of any cell. Holds parameters and nothing else, so evaluating or sampling
+    in the middle of training cannot disturb a backward pass.
 
-    ``W_x``: ``(4, D, H)``, ``W_h``: ``(4, H, H)``, ``b``: ``(4, H)``; gates in the order of
-    ``gates.GATES``.
+    ``W_x``: ``(4, D, H)``, ``W_h``: ``(4, H, H)``; gates in the order of ``gates.GATES``.
     """
+
+    tape_kind: ClassVar[type[Tape]] = Tape
+
+    def __init__(self, D: int, H: int, rng: np.random.Generator, squash: Squash, start: Start):
+        reach = 1.0 / np.sqrt(H)
+        self.hidden_size = H
+        self.squash = squash
+        self.W_x = Parameter(uniform(rng, (4, D, H), start.input_reach or reach, start.dtype))
+        self.W_h = Parameter(uniform(rng, (4, H, H), reach, start.dtype))
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Parameter]:
+        """By name, in the order of the flat vector."""
+
+    @abstractmethod
+    def forward(
+        self, x: Array, state: State, tape: Tape, mask: Array | None = None
+    ) -> tuple[Array, State]:
+        """``(T, B, D)`` or ids ``(T, B)`` to ``(T, B, H)``, a view of the tape; new state.
+        ``mask``: ``(T, B, H)``, what recurrent dropout multiplies g with.
+        """
+
+    @abstractmethod
+    def backward(
+        self, dout: Array, tape: Tape, dstate: State | None = None
+    ) -> tuple[Array | None, State]:
+        """``dout``: ``(T, B, H)``; returns dx (None for one-hot x) and the gradient of the first
+        state. Writes the parameters' ``grad``. ``dstate`` is the gradient arriving at the last
+        state: none in truncated backpropagation.
+        """
+
+    def tape(self, T: int, B: int) -> Tape:
+        return self.tape_kind(T, B, self.hidden_size, self.W_h.value.dtype)
+
+    def zero_state(self, B: int) -> State:
+        shape, dtype = (B, self.hidden_size), self.W_h.value.dtype
+        return State(np.zeros(shape, dtype), np.zeros(shape, dtype))
+
+
+class LSTM(Layer):
+    """The layer of the equations above. ``b``: ``(4, H)``."""
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         rng: np.random.Generator,
+        start: Start,
         *,
         squash: Squash,
-        input_reach: float | None = None,
-        forget_bias: float = 1.0,
-        dtype: type = np.float32,
     ) -> None:
-        self.hidden_size = hidden_size
-        self.squash = squash
-        shapes = self.shapes(input_size, hidden_size)
-        reach = 1.0 / np.sqrt(hidden_size)
-        self.W_x = Parameter(uniform(rng, shapes["W_x"], input_reach or reach, dtype))
-        self.W_h = Parameter(uniform(rng, shapes["W_h"], reach, dtype))
-        self.b = Parameter(np.zeros(shapes["b"], dtype))
-        self.b.value[GATES.index("f")] = forget_bias
+        super().__init__(input_size, hidden_size, rng, squash, start)
+        self.b = Parameter(np.zeros((4, hidden_size), start.dtype))
+        self.b.value[GATES.index("f")] = start.forget_bias
 
     @staticmethod
     def shapes(D: int, H: int) -> dict[str, tuple[int, ...]]:
@@ -171,27 +205,21 @@ class LSTM:
     def parameters(self) -> dict[str, Parameter]:
         return {"W_x": self.W_x, "W_h": self.W_h, "b": self.b}
 
-    def tape(self, T: int, B: int) -> Tape:
-        return Tape(T, B, self.hidden_size, self.b.value.dtype)
-
-    def zero_state(self, B: int) -> State:
-        shape, dtype = (B, self.hidden_size), self.b.value.dtype
-        return State(np.zeros(shape, dtype), np.zeros(shape, dtype))
-
-    def forward(self, x: Array, state: State, tape: Tape) -> tuple[Array, State]:
-        """``(T, B, D)`` or ids ``(T, B)`` to ``(T, B, H)``, a view of the tape; new state."""
-        W_h, squash = tape.tiling.right(self.W_h.value), self.squash.forward
-        recurrent, recurrent_tiles, product = tape.recurrent, tape.recurrent_tiles, tape.product
+    def forward(
+        self, x: Array, state: State, tape: Tape, mask: Array | None = None
+    ) -> tuple[Array, State]:
+        assert mask is None, "recurrent dropout is not defined for this cell"
+        times_W_h, squash, i_g = tape.times(self.W_h.value), self.squash.forward, tape.product
         tape.x = x
         tape.h[0], tape.c[0] = state
         project(x, self.W_x.value, self.b.value, out=tape.gates)
-        for a, o, i, f, g, c_prev, c, h, s, _, h_prev_tiles in tape.steps:
-            np.matmul(h_prev_tiles, W_h, out=recurrent_tiles)
-            np.add(a, recurrent, out=recurrent)
-            activate(recurrent, out=a)
+        for gates, o, i, f, g, c_prev, c, h_prev, h, s in tape.steps:
+            a = times_W_h(h_prev)
+            a += gates
+            activate(a, out=gates)
             np.multiply(f, c_prev, out=c)
-            np.multiply(i, g, out=product)
-            np.add(c, product, out=c)
+            np.multiply(i, g, out=i_g)
+            np.add(c, i_g, out=c)
             squash(c, s)
             np.multiply(o, s, out=h)
         return tape.h[1:], State(tape.h[-1].copy(), tape.c[-1].copy())
@@ -199,19 +227,14 @@ class LSTM:
     def backward(
         self, dout: Array, tape: Tape, dstate: State | None = None
     ) -> tuple[Array | None, State]:
-        """``dout``: ``(T, B, H)``; returns dx (None for one-hot x) and the gradient of the first
-        state. Writes the parameters' ``grad``. ``dstate`` is the gradient arriving at the last
-        state: none in truncated backpropagation.
-        """
-        W_h_T = tape.tiling.right(self.W_h.value.transpose(0, 2, 1))
-        da_W_h_T, dh_c = tape.recurrent, tape.product
+        times_W_h_T, dh_c = tape.times(self.W_h.value.transpose(0, 2, 1)), tape.product
         dh, dc = self.zero_state(dout.shape[1]) if dstate is None else map(np.copy, dstate)
         for start, stop in tape.blocks_from_the_end():
             tape.factors.compute(tape, start, stop, self.squash)
             for t in range(stop - 1, start - 1, -1):
                 dc_dh, da_o_dh, da_ifg_dc = tape.factors.steps[t - start]
                 step = tape.steps[t]
-                da, da_tiles, da_o, f = step.a, step.a_tiles, step.o, step.f
+                da, da_o, f = step.gates, step.o, step.f
                 dh += dout[t]
                 np.multiply(dh, dc_dh, out=dh_c)
                 dc += dh_c
@@ -219,8 +242,7 @@ class LSTM:
                 np.multiply(dh, da_o_dh, out=da_o)
                 np.multiply(dc, da_ifg_dc, out=da[1:])
                 dc, dh_c = dh_c, dc
-                np.matmul(da_tiles, W_h_T, out=tape.recurrent_tiles)
-                np.add.reduce(da_W_h_T, axis=0, out=dh)
+                np.add.reduce(times_W_h_T(da), axis=0, out=dh)
         return weight_gradients(tape, self.W_x, self.W_h, self.b), State(dh, dc.copy())
 
 

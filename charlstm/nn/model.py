@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from charlstm.nn.cells import CELLS, LayerTape, Start, State
-from charlstm.nn.dropout import dropout_mask
+from charlstm.nn.cells import CELLS, Start, State, Tape
+from charlstm.nn.dropout import Dropout, dropout_mask
 from charlstm.nn.embedding import Embedding
-from charlstm.nn.layer_norm_lstm import LayerNormTape
 from charlstm.nn.linear import Linear
 from charlstm.nn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from charlstm.nn.parameter import Array, Parameter, flatten
@@ -57,11 +56,14 @@ class Masks:
 
 @dataclass
 class ModelTape:
-    """One forward pass's activations, for one ``(T, B)``; reused batch after batch."""
+    """One forward pass's activations, for one ``(T, B)``; reused batch after batch. A backward pass
+    leaves the gradients of the first states in ``dstates``.
+    """
 
     ids: Array
     embedded: Array | None
-    layers: list[LayerTape]
+    layers: list[Tape]
+    dstates: list[State]
     top: Array
     logits: Array
     dtop: Array
@@ -114,6 +116,7 @@ class CharLM:
             ids=np.empty((T, B), np.intp),
             embedded=np.empty((T, B, E), dtype) if E else None,
             layers=[layer.tape(T, B) for layer in self.layers],
+            dstates=self.zero_states(B),
             top=np.empty((0, 0), dtype),
             logits=np.empty((T * B, self.shape.vocabulary_size), dtype),
             dtop=np.empty((T * B, H), dtype),
@@ -129,10 +132,8 @@ class CharLM:
         x = ids if self.embedding is None else self.embedding.forward(ids, _given(tape.embedded))
         new_states = []
         for number, layer in enumerate(self.layers):
-            layer_tape = tape.layers[number]
-            if isinstance(layer_tape, LayerNormTape):
-                layer_tape.mask = None if masks is None else masks.gates[number]
-            x, state = layer.forward(x, states[number], layer_tape)  # type: ignore[arg-type]
+            mask = None if masks is None else masks.gates[number]
+            x, state = layer.forward(x, states[number], tape.layers[number], mask)
             new_states.append(state)
             mask = None if masks is None else masks.outputs[number]
             x = x if mask is None else x * mask
@@ -150,8 +151,7 @@ class CharLM:
             mask = None if tape.masks is None else tape.masks.outputs[number]
             if mask is not None:
                 dx *= mask
-            layer, layer_tape = self.layers[number], tape.layers[number]
-            dx, _ = layer.backward(dx, layer_tape)  # type: ignore[arg-type]
+            dx, tape.dstates[number] = self.layers[number].backward(dx, tape.layers[number])
         if self.embedding is not None:
             self.embedding.backward(_given(dx), tape.ids)
         return dx
@@ -187,23 +187,16 @@ class CharLM:
         return loss, new_states
 
     def draw_masks(
-        self,
-        step: int,
-        T: int,
-        B: int,
-        *,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: int,
-        lanes: slice = slice(None),
+        self, dropout: Dropout, step: int, T: int, B: int, lanes: slice = slice(None)
     ) -> Masks | None:
         """Dropout on every layer's output (Zaremba et al. 2014: between layers and before the
-        linear one, never on the way through time), and on g in layer-norm cells. ``lanes``: the
+        linear one, never on the way through time), and on g in cells that have it. ``lanes``: the
         columns of the whole batch ``B`` that this process works on.
         """
-        if not dropout and not recurrent_dropout:
+        of_gates = dropout.gates if CELLS[self.shape.cell].has_recurrent_dropout else 0.0
+        if not dropout.outputs and not of_gates:
             return None
-        shape, dtype = (T, B, self.shape.hidden_size), self.values.dtype
+        shape, dtype, seed = (T, B, self.shape.hidden_size), self.values.dtype, dropout.seed
 
         def draw(rate: float, place: int) -> Array | None:
             if not rate:
@@ -212,8 +205,8 @@ class CharLM:
 
         numbers = range(len(self.layers))
         return Masks(
-            outputs=[draw(dropout, 2 * number) for number in numbers],
-            gates=[draw(recurrent_dropout, 2 * number + 1) for number in numbers],
+            outputs=[draw(dropout.outputs, 2 * number) for number in numbers],
+            gates=[draw(of_gates, 2 * number + 1) for number in numbers],
         )
 
 

@@ -16,7 +16,7 @@ from charlstm.nn.gates import HALF, activate_halved
 from charlstm.nn.lstm import LSTM, State
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
-from charlstm.nn.tiles import tiling
+from charlstm.nn.tiles import product, tiling
 
 
 class Stepper(Protocol):
@@ -77,35 +77,33 @@ class _FastLayer:
         D = 0 if one_hot else W_x.shape[1]
         self._table = W_x + b[:, np.newaxis] if one_hot else None
         cut = tiling(B, D + H, H)
-        self._W = cut.right(W_h if one_hot else np.concatenate([W_x, W_h], axis=1))
+        W = W_h if one_hot else np.concatenate([W_x, W_h], axis=1)
+        self._times_W = product(W, cut, out=np.empty((4, B, H), dtype))
         self._b = np.repeat(b[:, np.newaxis], B, axis=1)
         self._xh = np.empty((B, D + H), dtype)
         self._x, self._h = self._xh[:, :D], self._xh[:, D:]
-        self._xh_tiles = cut.left(self._xh)
         self._h[...] = state.h
         self._c = state.c.copy()
-        self._a = np.empty((4, B, H), dtype)
-        self._a_tiles = cut.result(self._a)
         self._looked_up = np.empty((4, B, H), dtype)
         self._s, self._product = np.empty((B, H), dtype), np.empty((B, H), dtype)
         self._squash = layer.squash.forward
 
     def step(self, x: Array) -> Array:
         self._x[...] = x
-        np.matmul(self._xh_tiles, self._W, out=self._a_tiles)
-        self._a += self._b
-        return self._finish()
+        a = self._times_W(self._xh)
+        a += self._b
+        return self._finish(a)
 
     def step_one_hot(self, ids: Array) -> Array:
         assert self._table is not None
-        np.matmul(self._xh_tiles, self._W, out=self._a_tiles)
-        self._a += np.take(self._table, ids, axis=1, out=self._looked_up, mode="clip")
-        return self._finish()
+        a = self._times_W(self._xh)
+        a += np.take(self._table, ids, axis=1, out=self._looked_up, mode="clip")
+        return self._finish(a)
 
-    def _finish(self) -> Array:
+    def _finish(self, a: Array) -> Array:
         """From pre-activations to h."""
-        activate_halved(self._a, out=self._a)
-        o, i, f, g = self._a
+        activate_halved(a, out=a)
+        o, i, f, g = a
         c = self._c
         c *= f
         c += np.multiply(i, g, out=self._product)

@@ -11,6 +11,7 @@ in memory, the same product takes 76 microseconds. Where there are no such kerne
 """
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -76,6 +77,23 @@ def _rows(M: int, K: int, columns: int) -> int:
 def _preference(cut: Tiling) -> tuple[int, bool, int]:
     best = cut.columns == BEST_COLUMNS
     return min(cut.rows, ENOUGH_ROWS), best, cut.columns
+
+
+def product(w: Array, cut: Tiling, out: Array) -> Callable[[Array], Array]:
+    """The product with ``w`` as a function: ``times_w(a)`` is ``a @ w``, held in ``out``.
+
+    ``w``: ``(gates, K, N)``; ``a``: ``(gates, M, K)``, or ``(M, K)`` for all gates; ``out``:
+    ``(gates, M, N)``. For a loop: ``w`` is cut here, once, and ``a`` is only looked at in tiles.
+    """
+    (M, _), K = out.shape[1:], w.shape[1]
+    right, result = cut.right(w), cut.result(out)
+    left = (-1, 1, M // cut.rows, cut.rows, K)  # as in Tiling.left, for either shape of a
+
+    def times_w(a: Array) -> Array:
+        np.matmul(a.reshape(left), right, out=result)
+        return out
+
+    return times_w
 
 
 def multiply(a: Array, w: Array, out: Array) -> Array:

@@ -54,9 +54,7 @@ def _new_trainer(dataset: Dataset, comm: Comm) -> Trainer:
         settings=StepSettings(
             clip_norm=config.training.clip_norm,
             clip_value=config.training.clip_value,
-            dropout=config.model.dropout,
-            recurrent_dropout=config.model.recurrent_dropout,
-            seed=config.seed,
+            dropout=from_config.dropout_of(config),
         ),
         comm=comm,
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from charlstm.errors import DivergedError
 from charlstm.nn.cells import State
+from charlstm.nn.dropout import Dropout
 from charlstm.nn.model import CharLM
 from charlstm.nn.optim import Optimizer, clip_by_norm, clip_by_value
 from charlstm.nn.parameter import Array
@@ -20,11 +21,9 @@ from charlstm.text.batches import Batches
 class StepSettings:
     """The numbers a step needs beside its objects."""
 
-    clip_norm: float = 5.0
-    clip_value: float = 0.0
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    seed: int = 1
+    clip_norm: float
+    clip_value: float
+    dropout: Dropout
 
 
 class Requests(NamedTuple):
@@ -92,15 +91,8 @@ class Trainer:
         if batch == 0:
             self.states = self.model.zero_states(self.batches.batch_size)
         self.batches.batch(batch, self._x, self._y)
-        masks = self.model.draw_masks(
-            self.step_number,
-            len(self._x),
-            self.batch_size,
-            dropout=self.settings.dropout,
-            recurrent_dropout=self.settings.recurrent_dropout,
-            seed=self.settings.seed,
-            lanes=self.lanes,
-        )
+        T, B, dropout = len(self._x), self.batch_size, self.settings.dropout
+        masks = self.model.draw_masks(dropout, self.step_number, T, B, self.lanes)
         loss, states = self.model.loss_and_gradients(
             self._x,
             self._y,

@@ -33,9 +33,7 @@ def both_ways(layer, x, state, dout, *, dstate=None, mask=None, tape=None) -> Ou
     """Forward and backward; copies of everything that came out."""
     T, B = x.shape[:2]
     tape = tape or layer.tape(T, B)
-    if mask is not None:
-        tape.mask = mask
-    out, end = layer.forward(x, state, tape)
+    out, end = layer.forward(x, state, tape, mask)
     out = out.copy()
     dx, dstart = layer.backward(dout, tape, dstate)
     gradients = {name: p.grad.copy() for name, p in layer.parameters().items()}

@@ -28,7 +28,7 @@ def test_gradients_against_differences(cell: str, factor_block: int, rng, monkey
     tape = layer.tape(T, B)
 
     def loss() -> float:
-        out, end = layer.forward(x, state, tape)
+        out, end = layer.forward(x, state, tape, mask)
         return float((out * dout).sum() + (end.h * dstate.h).sum() + (end.c * dstate.c).sum())
 
     ours = both_ways(layer, x, state, dout, dstate=dstate, mask=mask, tape=tape)

@@ -5,6 +5,7 @@ from layers import random_layer, random_state
 from charlstm.nn.gates import GATES
 from charlstm.nn.layer_norm_lstm import LayerNormLSTM, normalise
 from charlstm.nn.lstm import State
+from charlstm.nn.start import Start
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-8), (np.float32, 1e-6)])
@@ -13,7 +14,8 @@ def test_the_published_values(dtype: type, rtol: float) -> None:
     x = np.ones((1, 1, 2), dtype)
     states = [([0.2, 0.3], [0.0, 0.1]), ([0.6, 0.7], [0.4, 0.5])]
     for h, c in states:
-        layer = LayerNormLSTM(2, 2, np.random.default_rng(0), epsilon=1e-12, dtype=dtype)
+        start = Start(norm_epsilon=1e-12, dtype=dtype)
+        layer = LayerNormLSTM(2, 2, np.random.default_rng(0), start)
         layer.W_x.value[...] = layer.W_h.value[...] = 0.5
         state = State(np.array([h], dtype), np.array([c], dtype))
         x, new = layer.forward(x, state, layer.tape(1, 1))
@@ -49,8 +51,7 @@ def test_a_step_is_its_definition(rng) -> None:
     x = rng.standard_normal((T, B, D))
     mask = rng.choice([0.0, 2.0], (T, B, H))
     tape = layer.tape(T, B)
-    tape.mask = mask
-    out, end = layer.forward(x, state, tape)
+    out, end = layer.forward(x, state, tape, mask)
     for t in range(T):
         state = one_step(layer, x[t], state, mask[t])
         np.testing.assert_allclose(out[t], state.h, rtol=1e-12)
@@ -59,7 +60,7 @@ def test_a_step_is_its_definition(rng) -> None:
 
 def test_units_that_agree_do_not_blow_up_rounding(rng) -> None:
     """The reason for the default epsilon: nearly equal units in float32."""
-    layer = LayerNormLSTM(3, 64, np.random.default_rng(0))
+    layer = LayerNormLSTM(3, 64, np.random.default_rng(0), Start())
     a = np.float32(1.0) + 1e-7 * rng.standard_normal((4, 2, 64)).astype(np.float32)
     n, r = np.empty_like(a), np.empty((4, 2, 1), np.float32)
     normalise(a, layer.epsilon, n, r)
@@ -80,8 +81,8 @@ def test_recurrent_dropout_leaves_what_is_remembered(rng) -> None:
     B, H = 2, 5
     layer, state = random_layer("layer-norm", 3, H), random_state(B, H, rng)
     tape = layer.tape(1, B)
-    tape.mask = np.zeros((1, B, H))
-    _, end = layer.forward(rng.standard_normal((1, B, 3)), state, tape)
+    mask = np.zeros((1, B, H))
+    _, end = layer.forward(rng.standard_normal((1, B, 3)), state, tape, mask)
     kept = tape.gates[GATES.index("f"), 0] * state.c
     n, r = np.empty_like(kept), np.empty((B, 1))
     normalise(kept, layer.epsilon, n, r)

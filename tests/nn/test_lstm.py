@@ -7,6 +7,7 @@ from charlstm.nn import lstm as lstm_module
 from charlstm.nn.gate_names import by_gate
 from charlstm.nn.gates import GATES, TANH
 from charlstm.nn.lstm import LSTM, State
+from charlstm.nn.start import Start
 
 CS231N_ORDER = "ifog"
 CS231N_H = [
@@ -29,7 +30,7 @@ def gates_apart(packed: np.ndarray, H: int) -> np.ndarray:
 
 def test_the_values_of_cs231n() -> None:
     N, D, H = 3, 4, 5
-    layer = LSTM(D, H, np.random.default_rng(0), squash=TANH, dtype=np.float64)
+    layer = LSTM(D, H, np.random.default_rng(0), Start(dtype=np.float64), squash=TANH)
     layer.W_x.value[...] = gates_apart(np.linspace(-2.1, 1.3, D * 4 * H).reshape(D, 4 * H), H)
     layer.W_h.value[...] = gates_apart(np.linspace(-0.7, 2.2, H * 4 * H).reshape(H, 4 * H), H)
     layer.b.value[...] = gates_apart(np.linspace(0.3, 0.7, 4 * H), H)
@@ -46,7 +47,8 @@ def test_the_values_of_cs231n() -> None:
 
 def test_the_values_of_deep_breathe() -> None:
     """Its single-step example: all weights and biases 0.5, forget bias 1 on top. In float32."""
-    layer = LSTM(3, 2, np.random.default_rng(0), squash=TANH, forget_bias=1.0, dtype=np.float64)
+    start = Start(forget_bias=1.0, dtype=np.float64)
+    layer = LSTM(3, 2, np.random.default_rng(0), start, squash=TANH)
     layer.W_x.value[...] = layer.W_h.value[...] = 0.5
     layer.b.value += 0.5
     state = State(np.array([[0.2, 0.3]]), np.array([[0.0, 0.1]]))
@@ -88,7 +90,7 @@ def test_equals_the_eight_matrices(rng, monkeypatch, factor_block: int) -> None:
 
 def test_start_of_the_parameters() -> None:
     D, H = 7, 400
-    layer = LSTM(D, H, np.random.default_rng(0), squash=TANH, forget_bias=1.5)
+    layer = LSTM(D, H, np.random.default_rng(0), Start(forget_bias=1.5), squash=TANH)
     np.testing.assert_array_equal(layer.b.value[GATES.index("f")], 1.5)
     others = [number for number, gate in enumerate(GATES) if gate != "f"]
     np.testing.assert_array_equal(layer.b.value[others], 0.0)

@@ -4,6 +4,7 @@ from layers import CELL_NAMES
 
 from charlstm.look.gradients.gradcheck import Sizes, check_model
 from charlstm.nn import lstm as lstm_module
+from charlstm.nn.dropout import Dropout
 from charlstm.nn.model import INPUT_GAIN, CharLM, Shape, parameter_shapes
 from charlstm.nn.projection import project
 
@@ -102,7 +103,7 @@ def test_a_used_tape_changes_nothing(cell: str, rng) -> None:
     model, ids, targets = model_and_batch(cell, E, rng)
     loss, grads, states = gradients_of(model, ids, targets)
     tape = model.tape(T, B)
-    masks = model.draw_masks(3, T, B, dropout=0.5, recurrent_dropout=0.5, seed=2)
+    masks = model.draw_masks(Dropout(0.5, 0.5, 2), 3, T, B)
     gradients_of(model, ids[::-1], targets[::-1], states, tape, masks=masks)
     used_loss, used_grads, used_states = gradients_of(model, ids, targets, tape=tape)
     assert used_loss == loss
@@ -144,12 +145,12 @@ def test_the_loss_is_the_mean_of_the_losses(cell: str, rng) -> None:
 def test_slices_of_a_batch_add_up(cell: str, rng) -> None:
     """What the workers rely on: losses and gradients of the lanes, with the same masks."""
     model, ids, targets = model_and_batch(cell, E, rng)
-    drop = {"dropout": 0.4, "recurrent_dropout": 0.3, "seed": 9}
-    masks = model.draw_masks(5, T, B, **drop)
+    drop = Dropout(0.4, 0.3, seed=9)
+    masks = model.draw_masks(drop, 5, T, B)
     loss, grads, states = gradients_of(model, ids, targets, masks=masks)
     total_loss, total = 0.0, np.zeros_like(grads)
     for lanes in (slice(0, 1), slice(1, 3)):
-        part_masks = model.draw_masks(5, T, B, lanes=lanes, **drop)
+        part_masks = model.draw_masks(drop, 5, T, B, lanes)
         part_loss, part, part_states = gradients_of(
             model, ids[:, lanes], targets[:, lanes], masks=part_masks, characters=T * B
         )
@@ -162,7 +163,7 @@ def test_slices_of_a_batch_add_up(cell: str, rng) -> None:
 def test_dropout_stands_behind_every_layer_and_nowhere_else(rng) -> None:
     """Everything dropped behind the last layer: only the output's bias is left, and learns."""
     model, ids, _ = model_and_batch("lstm", E, rng)
-    masks = model.draw_masks(1, T, B, dropout=0.5, recurrent_dropout=0.0, seed=1)
+    masks = model.draw_masks(Dropout(0.5, 0.0, 1), 1, T, B)
     assert masks is not None
     assert masks.gates == [None, None]
     undropped, _ = model.forward(ids, model.zero_states(B), model.tape(T, B))
@@ -177,7 +178,7 @@ def test_dropout_stands_behind_every_layer_and_nowhere_else(rng) -> None:
     for name, parameter in model.parameters().items():
         assert np.any(parameter.grad) == (name == "linear.b_y"), name
 
-    ones = model.draw_masks(1, T, B, dropout=0.5, recurrent_dropout=0.0, seed=1)
+    ones = model.draw_masks(Dropout(0.5, 0.0, 1), 1, T, B)
     assert ones is not None
     ones.outputs = [np.ones((T, B, H)), np.ones((T, B, H))]
     logits, _ = model.forward(ids, model.zero_states(B), model.tape(T, B), ones)
@@ -186,17 +187,17 @@ def test_dropout_stands_behind_every_layer_and_nowhere_else(rng) -> None:
 
 def test_masks_are_drawn_only_where_asked_for() -> None:
     model = CharLM(Shape(V, "layer-norm", 2, H))
-    assert model.draw_masks(1, T, B, dropout=0.0, recurrent_dropout=0.0, seed=1) is None
-    masks = model.draw_masks(1, T, B, dropout=0.0, recurrent_dropout=0.5, seed=1)
+    assert model.draw_masks(Dropout(0.0, 0.0, 1), 1, T, B) is None
+    masks = model.draw_masks(Dropout(0.0, 0.5, 1), 1, T, B)
     assert masks is not None
     assert masks.outputs == [None, None]
     first, second = masks.gates
     assert first.shape == (T, B, H)
     assert first.dtype == np.float32
     assert np.any(first != second)
-    again = model.draw_masks(1, T, B, dropout=0.0, recurrent_dropout=0.5, seed=1)
+    again = model.draw_masks(Dropout(0.0, 0.5, 1), 1, T, B)
     np.testing.assert_array_equal(again.gates, masks.gates)
-    later = model.draw_masks(2, T, B, dropout=0.0, recurrent_dropout=0.5, seed=1)
+    later = model.draw_masks(Dropout(0.0, 0.5, 1), 2, T, B)
     assert np.any(later.gates[0] != first)
 
 

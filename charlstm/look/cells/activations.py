@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlstm.nn.cells import LayerTape
+from charlstm.nn.cells import Tape
 from charlstm.nn.gates import GATES
 from charlstm.nn.loss import softmax_cross_entropy
 from charlstm.nn.model import CharLM
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
     start: int
     stop: int
-    tapes: list[LayerTape]
+    tapes: list[Tape]
     probabilities: Array
     losses: Array
 
@@ -62,7 +62,7 @@ def _losses(logits: Array, targets: Array) -> Array:
     return losses
 
 
-def activations(tape: LayerTape, quantity: str) -> Array:
+def activations(tape: Tape, quantity: str) -> Array:
     """One of `QUANTITIES` for every step and unit of a layer: ``(steps, H)``."""
     if quantity == "c":
         return np.tanh(tape.c[1:, 0])

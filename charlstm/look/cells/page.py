@@ -158,7 +158,8 @@ def _affine(model: CharLM, number: int) -> Array:
         shift[GATES.index("f")] += layer.forget_bias
         gain, gain_c, shift_c = layer.gain.value, layer.gain_c.value, layer.shift_c.value
     else:
-        gain, shift, gain_c, shift_c = np.ones((4, H)), layer.b.value, np.ones(H), np.zeros(H)
+        shift = layer.parameters()["b"].value
+        gain, gain_c, shift_c = np.ones((4, H)), np.ones(H), np.zeros(H)
     rows = np.concatenate((gain, shift, gain_c[np.newaxis], shift_c[np.newaxis]))
     return rows.astype(np.float32)
 

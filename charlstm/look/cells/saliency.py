@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charlstm.look.cells.activations import Piece
-from charlstm.nn.cells import Layer, LayerTape
-from charlstm.nn.gates import GATES, TANH
+from charlstm.nn.cells import Layer, Tape
+from charlstm.nn.gates import GATES
 from charlstm.nn.layer_norm_lstm import LayerNormLSTM, LayerNormTape, NormBackward
 from charlstm.nn.lstm import Factors
 from charlstm.nn.model import CharLM
@@ -113,16 +113,15 @@ class _LayerBackward:
         self._local: _Local | None = None
         self._norms: _Norms | None = None
 
-    def remember(self, tape: LayerTape) -> None:
+    def remember(self, tape: Tape) -> None:
         self._local = _Local(*_joined(self._local, self._local_of(tape), self._reach))
         if isinstance(tape, LayerNormTape):
             self._norms = _Norms(*_joined(self._norms, _norms_of(tape), self._reach))
 
-    def _local_of(self, tape: LayerTape) -> _Local:
+    def _local_of(self, tape: Tape) -> _Local:
         steps = len(tape.s)
         factors = Factors(steps, 1, self._H, tape.s.dtype)
-        squash = TANH if isinstance(self._layer, LayerNormLSTM) else self._layer.squash
-        factors.compute(tape, 0, steps, squash)
+        factors.compute(tape, 0, steps, self._layer.squash)
         f = tape.gates[GATES.index("f"), :, 0].copy()
         da_ifg_dc = factors.da_ifg_dc[:, :, 0].transpose(1, 0, 2)
         return _Local(factors.dc_dh[:, 0], factors.da_o_dh[:, 0], da_ifg_dc, f)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.look.cells.activations import SIGMOIDS, activations
-from charlstm.nn.cells import LayerTape
+from charlstm.nn.cells import Tape
 
 LEFT, RIGHT = 0.1, 0.9
 
@@ -22,7 +22,7 @@ class Saturation:
         self._counts = np.zeros((layers, len(SIGMOIDS), 2, H), np.int64)
         self._steps = 0
 
-    def add(self, tapes: Sequence[LayerTape]) -> None:
+    def add(self, tapes: Sequence[Tape]) -> None:
         for counts, tape in zip(self._counts, tapes, strict=True):
             for gate_counts, gate in zip(counts, SIGMOIDS, strict=True):
                 values = activations(tape, gate)

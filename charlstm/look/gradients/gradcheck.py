@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlstm.nn.cells import Layer, LayerTape, State
+from charlstm.nn.cells import State
+from charlstm.nn.dropout import Dropout
 from charlstm.nn.embedding import Embedding
 from charlstm.nn.gate_names import by_gate
 from charlstm.nn.loss import softmax_cross_entropy
@@ -127,9 +128,8 @@ def check_model(
     # Away from the start, where gains of 1 and biases of 0 would hide errors in what they multiply.
     model.values += 0.4 * rng.standard_normal(model.values.shape)
     batch = _random_batch(model, sizes, rng)
-    batch.masks = model.draw_masks(
-        1, sizes.T, sizes.B, dropout=dropout, recurrent_dropout=recurrent_dropout, seed=seed
-    )
+    rates = Dropout(dropout, recurrent_dropout, seed)
+    batch.masks = model.draw_masks(rates, 1, sizes.T, sizes.B)
     rows = _check_parameters_and_states(model, batch, gate_by_gate)
     if model.embedding is not None:
         rows += _check_input(model, batch, rng)
@@ -157,17 +157,14 @@ def _compute_gradients(model: CharLM, batch: Batch) -> None:
 
 
 def _check_parameters_and_states(model: CharLM, batch: Batch, gate_by_gate: bool) -> list[Row]:
-    recorders = [StateGradientRecorder(layer) for layer in model.layers]
-    model.layers = recorders  # type: ignore[assignment]
     _compute_gradients(model, batch)
     values = {name: p.value for name, p in model.parameters().items()}
     gradients = {name: p.grad.copy() for name, p in model.parameters().items()}
     if gate_by_gate:
         values, gradients = by_gate(values), by_gate(gradients)
-    for number, (state, recorder) in enumerate(zip(batch.states, recorders, strict=True)):
+    for number, (state, dstate) in enumerate(zip(batch.states, batch.tape.dstates, strict=True)):
         values |= {f"state.{number}.h": state.h, f"state.{number}.c": state.c}
-        dh, dc = recorder.dstate
-        gradients |= {f"state.{number}.h": dh, f"state.{number}.c": dc}
+        gradients |= {f"state.{number}.h": dstate.h, f"state.{number}.c": dstate.c}
     return compare(lambda: _loss(model, batch), values, gradients)
 
 
@@ -192,21 +189,3 @@ class GivenInput(Embedding):
 
     def backward(self, dout: Array, ids: Array) -> None:
         np.copyto(self.E.grad, dout)
-
-
-class StateGradientRecorder:
-    """Stands in for a layer: keeps the gradient of the first state, which training drops."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-        self.dstate: State
-
-    def parameters(self) -> dict[str, Parameter]:
-        return self.layer.parameters()
-
-    def forward(self, x: Array, state: State, tape: LayerTape) -> tuple[Array, State]:
-        return self.layer.forward(x, state, tape)  # type: ignore[arg-type]
-
-    def backward(self, dout: Array, tape: LayerTape) -> tuple[Array | None, State]:
-        dx, self.dstate = self.layer.backward(dout, tape)  # type: ignore[arg-type]
-        return dx, self.dstate
