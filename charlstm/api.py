@@ -3,8 +3,10 @@
 Everything a user can cause is raised as a `charlstm.errors.UserError`, whose text is one line.
 """
 
+import re
 import signal
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from charlstm.config.reading import config_from_dict, load_config
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
-from charlstm.errors import ConfigError, FileError
+from charlstm.errors import ConfigError, FileError, UserError
 from charlstm.from_config import text_rules_of
 from charlstm.look.score import Part, Score, exact_losses
 from charlstm.nn.sampling import Choice, Draws, generate
@@ -231,6 +233,11 @@ class Training:
     """``finished``, ``no improvement`` (early stopping) or ``already finished``."""
     progress: Progress
 
+    def __repr__(self) -> str:
+        best = self.best_val_loss
+        loss = "" if best is None else f", best validation loss {best:.4f}"
+        return f"<Training {self.folder}: {self.reason}, step {self.step}{loss}>"
+
     @property
     def step(self) -> int:
         return self.progress.step
@@ -277,9 +284,9 @@ def train(
     5
 
     A signal saves and stops the training, and then does what it would have done without it:
-    Ctrl-C raises KeyboardInterrupt. Call again with ``resume=True`` to go on. Must run in the main
-    thread. NumPy is running already, so ``training.blas_threads`` acts on other workers only: set
-    OPENBLAS_NUM_THREADS before you import NumPy.
+    Ctrl-C raises KeyboardInterrupt. Call again with ``resume=True`` to go on. Signals reach only a
+    training in the main thread. NumPy is running already, so ``training.blas_threads`` acts on
+    other workers only: set OPENBLAS_NUM_THREADS before you import NumPy.
 
     Raises what the command line ends with: `ConfigError`, `FileError`, `DivergedError`,
     `SystemRefusedError`, `RunFolderTakenError`.
@@ -293,7 +300,10 @@ def train(
     checked = _config_of(config, settings)
     folder = _folder_of(config, checked, out)
     options = Options(resume=resume, overwrite=overwrite, quiet=quiet)
-    outcome = run.run_training(checked, folder, options, say_nothing if quiet else say)
+    with _in_the_words_of_python():
+        outcome = run.run_training(checked, folder, options, say_nothing if quiet else say)
+    if not quiet:
+        say(run.ending(outcome, folder, "call charlstm.train again with resume=True"))
     if outcome.stopped_by is not None:
         signal.raise_signal(outcome.stopped_by)
     return Training(folder, outcome.reason, outcome.progress)
@@ -312,7 +322,26 @@ def _config_of(config: Name | Mapping[str, Any] | Config, settings: Mapping[str,
     return config_from_dict(values, "settings", Path.cwd())
 
 
+@contextmanager
+def _in_the_words_of_python() -> Iterator[None]:
+    """Errors below speak of the command's options; here they are arguments."""
+    try:
+        yield
+    except UserError as error:
+        message = _with_arguments(str(error))
+        if message == str(error):
+            raise
+        raise type(error)(message) from error
+
+
+def _with_arguments(message: str) -> str:
+    message = re.sub(r"(?<!\S)--out\b", "out=", message)
+    return re.sub(r"(?<!\S)--(resume|overwrite)\b", r"\1=True", message)
+
+
 def _folder_of(config: object, checked: Config, out: Name | None) -> Path:
+    if out == "":
+        raise ConfigError("train: out: the name is empty; write '.' for the working directory")
     if out is not None:
         return Path(out)
     if checked.output.directory is not None:

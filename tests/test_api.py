@@ -5,6 +5,7 @@ import math
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -316,6 +317,7 @@ def test_train_takes_a_config(folder: Path):
         ({"data": {"files": "abc.txt"}}, {"model": 3}, ConfigError, "model"),
         ({}, {"out": "x"}, ConfigError, "data.files"),
         ({"data": {"files": "no.txt"}}, {"out": "x"}, FileError, "no.txt"),
+        ({"data": {"files": "abc.txt"}}, {"out": ""}, ConfigError, "out: the name is empty"),
         ("no.yaml", {}, ConfigError, "no.yaml"),
         (
             {"data": {"files": "abc.txt"}, **SETTINGS},
@@ -347,6 +349,52 @@ def test_a_signal_saves_and_then_does_what_it_does(folder: Path):
             charlstm.train(config, out="stopped")
     assert 5 <= load_model(Path("stopped")).progress.step < 60
     assert charlstm.train(config, out=folder / "stopped", resume=True).step == 60
+
+
+def test_an_interrupted_training_says_that_it_saved(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    stepped = run.RunRecorder.stepped
+
+    def interrupted(self, trainer, result) -> None:
+        stepped(self, trainer, result)
+        if trainer.step_number == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    config = {"data": {"files": "abc.txt"}, **SETTINGS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.RunRecorder, "stepped", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            charlstm.train(config, out="stopped", quiet=False)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("Stopped by SIGINT at step ")
+    assert last.endswith("; saved. Continue: call charlstm.train again with resume=True")
+
+
+def test_a_training_in_another_thread(folder: Path):
+    config = {"data": {"files": "abc.txt"}, **SETTINGS}
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(charlstm.train, config, out="threaded").result()
+    assert training.reason == "finished"
+    assert training.train_loss == charlstm.train(config, out="main").train_loss
+
+
+def test_a_training_is_told_in_a_line(folder: Path):
+    training = charlstm.train({"data": {"files": "abc.txt"}, **SETTINGS}, out="told")
+    loss = training.best_val_loss
+    assert repr(training) == f"<Training told: finished, step 60, best validation loss {loss:.4f}>"
+
+
+def test_errors_speak_of_arguments(folder: Path):
+    config = {"data": {"files": "abc.txt"}, **SETTINGS}
+    with pytest.raises(RunFolderTakenError) as taken:
+        charlstm.train(config, out="runs/abc")
+    assert str(taken.value) == (
+        "runs/abc already holds a run. Continue it with resume=True, replace it with"
+        " overwrite=True, or name another folder with out=."
+    )
+    with pytest.raises(ConfigError, match=r"^cannot resume .* name another folder with out=\.$"):
+        charlstm.train(config, out="runs/abc", resume=True, seed=5)
 
 
 def test_only_the_api_is_public():

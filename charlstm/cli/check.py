@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
+from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
 
 
 @click.command("check")
-@click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("path", metavar="CONFIG", type=PathName())
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=complete_setting)
 @click.option("--by-gate", is_flag=True, help="One line per gate: W_ix, W_ih, b_i, ...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
 from charlstm.config.reading import load_config
 from charlstm.config.writing import default_config_text, dump_config
@@ -11,13 +12,13 @@ from charlstm.errors import ConfigError
 
 
 @click.command("config")
-@click.argument("path", metavar="[CONFIG", required=False, type=click.Path(path_type=Path))
+@click.argument("path", metavar="[CONFIG", required=False, type=PathName())
 @click.argument("overrides", metavar="[KEY=VALUE]...]", nargs=-1, shell_complete=complete_setting)
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     show_default="stdout",
     help="Write it there; a file that exists is not replaced.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlstm.cli.arguments import PathName
 from charlstm.messages import printable
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("eval")
-@click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
-@click.argument("name", metavar="[TEXT]", required=False, type=click.Path(path_type=Path))
+@click.argument("path", metavar="CHECKPOINT", type=PathName())
+@click.argument("name", metavar="[TEXT]", required=False, type=PathName())
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test"]),

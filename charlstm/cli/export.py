@@ -4,17 +4,19 @@ from pathlib import Path
 
 import click
 
+from charlstm.cli.arguments import PathName
+
 FORMATS = ("safetensors", "torch", "onnx", "npz")
 
 
 @click.command("export")
-@click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("path", metavar="CHECKPOINT", type=PathName())
 @click.option(
     "-o",
     "--out",
     required=True,
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     help="The file to write.",
 )
 @click.option(

@@ -5,24 +5,26 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.arguments import PathName
+
 if TYPE_CHECKING:
     from charlstm.saved.interchange.description import Ordered
 
 
 @click.command("import")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=PathName())
 @click.option(
     "-o",
     "--out",
     required=True,
     metavar="CHECKPOINT",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     help="The checkpoint to write.",
 )
 @click.option(
     "--vocabulary",
     metavar="JSON",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     show_default="what FILE says",
     help="File with a list of the characters, in the order of the model's ids.",
 )
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     "--vocabulary-from",
     "text",
     metavar="TEXT",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     show_default="what FILE says",
     help="The ids are the characters of this text, sorted by code point.",
 )

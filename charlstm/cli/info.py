@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlstm.cli.arguments import PathName
 from charlstm.errors import FileError
 from charlstm.messages import printable
 
@@ -18,7 +19,7 @@ CHARACTERS_SHOWN = 500
 
 
 @click.command("info")
-@click.argument("path", metavar="CHECKPOINT_OR_RUN", type=click.Path(path_type=Path))
+@click.argument("path", metavar="CHECKPOINT_OR_RUN", type=PathName())
 @click.option("--verify", is_flag=True, help="Read every checkpoint of the run: is it intact?")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(path: Path, *, verify: bool, as_json: bool) -> None:

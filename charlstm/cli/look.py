@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.arguments import PathName, WholeNumber
+
 if TYPE_CHECKING:
     from charlstm.look.cells.findings import Findings, Table
     from charlstm.look.cells.text import Text
@@ -15,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command("look")
-@click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("path", metavar="CHECKPOINT", type=PathName())
 @click.argument("source", metavar="TEXT")
 @click.option(
     "-o",
     "--out",
     metavar="PAGE.html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     show_default="none",
     help="Write the page.",
 )
@@ -29,16 +31,16 @@ if TYPE_CHECKING:
     "--reach",
     default=64,
     show_default=True,
-    type=click.IntRange(1, 500),
+    type=WholeNumber(1, 500),
     help="How many characters back the page draws gradients.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Telling cells: one JSON object on stdout.")
 @click.option("--terminal", is_flag=True, help="Colour the text by one unit, here.")
 @click.option(
-    "--layer", type=click.IntRange(0), show_default="the most telling", help="With --terminal."
+    "--layer", type=WholeNumber(0), show_default="the most telling", help="With --terminal."
 )
 @click.option(
-    "--unit", type=click.IntRange(0), show_default="the most telling", help="With --terminal."
+    "--unit", type=WholeNumber(0), show_default="the most telling", help="With --terminal."
 )
 @click.option(
     "--gate",

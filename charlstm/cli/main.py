@@ -13,6 +13,8 @@ from click.shell_completion import shell_complete
 
 from charlstm import __version__
 from charlstm.cli import completion
+from charlstm.config.schema import SETTINGS
+from charlstm.config.usual_names import usual
 from charlstm.errors import SystemRefusedError, UserError
 from charlstm.messages import nearest, printable, shorten
 from charlstm.nn.blas_threads import blas_environment
@@ -145,7 +147,7 @@ def explain(error: Exception) -> int:
     if isinstance(error, UserError):
         return fail(str(error), error.exit_code)
     if isinstance(error, click.ClickException):
-        message = " ".join(error.format_message().split())  # some list choices line by line
+        message = " ".join(message_of(error).split())  # some list choices line by line
         return fail(message + where_to_look(error), error.exit_code)
     if isinstance(error, MemoryError):
         advice = "out of memory; make the model, the batch or the sequences smaller"
@@ -162,6 +164,26 @@ def fail(message: str, code: int) -> int:
     with suppress(OSError):  # stderr itself may be full or closed
         click.echo(f"Error: {printable(message)}", err=True)
     return code
+
+
+def message_of(error: click.ClickException) -> str:
+    """Of an option that the command lacks, also what other programs would mean by it."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        meant = setting_or_option(error.option_name, error.ctx.command)
+        if meant:
+            return f"No such option: {error.option_name}. Did you mean {meant}?"
+    return error.format_message()
+
+
+def setting_or_option(name: str, command: click.Command) -> str | None:
+    """``--temperature``; or, of a command that takes them, ``training.learning_rate=...``."""
+    word = name.lstrip("-").replace("-", "_")
+    meant = usual(word) or next((path for path in SETTINGS if path.endswith(f".{word}")), None)
+    if meant in SETTINGS:
+        takes_settings = any(param.name == "overrides" for param in command.params)
+        return f"{meant}=..." if takes_settings else None
+    known = {option for param in command.params for option in param.opts}
+    return meant if meant in known else None
 
 
 def where_to_look(error: click.ClickException) -> str:

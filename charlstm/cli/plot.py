@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlstm.cli.arguments import PathName
 from charlstm.cli.runs import RUNS, echo, histories_of, warn
 from charlstm.errors import FileError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     "-o",
     "--out",
     metavar="PICTURE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     show_default="a chart in the terminal",
     help="Write a .png or .svg; needs matplotlib.",
 )
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tensorboard",
     metavar="FOLDER",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     show_default="none",
     help="Write all metrics as event files instead; needs tensorboardX.",
 )

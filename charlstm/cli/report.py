@@ -4,15 +4,17 @@ from pathlib import Path
 
 import click
 
+from charlstm.cli.arguments import PathName
+
 
 @click.command("report")
-@click.argument("path", metavar="RUN", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("path", metavar="RUN", type=PathName(file_okay=False))
 @click.option(
     "-o",
     "--out",
     metavar="PAGE.html",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     help="The page to write.",
 )
 def command(path: Path, out: Path) -> None:

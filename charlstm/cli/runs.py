@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.arguments import PathName
+
 if TYPE_CHECKING:
     from charlstm.saved.history import History
 
@@ -15,7 +17,7 @@ RUNS = click.argument(
     metavar="RUN...",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.arguments import Number, PathName, WholeNumber
 from charlstm.messages import printable
 
 if TYPE_CHECKING:
@@ -13,35 +14,35 @@ if TYPE_CHECKING:
 
 
 @click.command("sample")
-@click.argument("path", metavar="CHECKPOINT", type=click.Path(path_type=Path))
-@click.option("-n", "--length", default=500, type=click.IntRange(0), help="Characters to write.")
+@click.argument("path", metavar="CHECKPOINT", type=PathName())
+@click.option("-n", "--length", default=500, type=WholeNumber(0), help="Characters to write.")
 @click.option("-p", "--prompt", default="", help="Text to go on from; - reads it from stdin.")
 @click.option(
     "-t",
     "--temperature",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0, max=1e6),
+    type=Number(0, max=1e6),
     help="Below 1 safer, above 1 wilder; 0 always takes the likeliest.",
 )
 @click.option(
     "--top-k",
     default=0,
     show_default=True,
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     help="Choose among the K likeliest characters; 0: among all.",
 )
 @click.option(
     "--top-p",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     help="Choose among the likeliest that together have probability P.",
 )
-@click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="Texts.")
+@click.option("--count", default=1, show_default=True, type=WholeNumber(1), help="Texts.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=WholeNumber(0, 2**63 - 1),
     show_default="drawn, and told",
     help="Repeats a text.",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 
 
 @click.command("trace")
-@click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("path", metavar="CONFIG_OR_CHECKPOINT", type=PathName())
 @click.argument("text", metavar="TEXT")
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=complete_setting)
 @click.option(
@@ -35,7 +36,7 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
     "--plot",
     "picture",
     metavar="FILE.png",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     show_default="none",
     help="Draw how dh and dc fall off with distance in time.",
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
 from charlstm.config.reading import load_config
 from charlstm.config.writing import dump_config
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
-@click.argument("config_file", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("config_file", metavar="CONFIG", type=PathName())
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=complete_setting)
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint, or start.")
 @click.option("--overwrite", is_flag=True, help="Remove the run that is in the folder first.")
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     show_default="runs/<name of CONFIG>",
     help="Run folder.",
 )
@@ -79,7 +80,7 @@ def command(
         Options(resume=resume, overwrite=overwrite, exact=exact, quiet=quiet),
         say_nothing if quiet else say,
     )
-    again = shlex.join(["charlstm", "train", str(config_file), *overrides])
+    again = shlex.join(["charlstm", "train", str(config_file), *overrides, "--resume"])
     if out is not None:
         again += f" --out {shlex.quote(str(out))}"
     if not quiet:

@@ -10,6 +10,7 @@ from charlstm.config import strict_yaml
 from charlstm.config.schema import GROUPS, SETTINGS
 from charlstm.config.settings import Config, conflicts
 from charlstm.config.strict_yaml import config_error
+from charlstm.config.usual_names import usual
 from charlstm.config.values import Given, checked, show_value
 from charlstm.messages import nearest, shorten
 
@@ -119,6 +120,9 @@ def _nearest(path: str, group: str) -> str | None:
     if len(path) > 60:
         return None
     name = path.rpartition(".")[2]
+    meant = usual(name)
+    if meant in SETTINGS:
+        return meant.removeprefix(f"{group}.") if group else meant
     prefix = f"{group}." if group else ""
     siblings = [known.removeprefix(prefix) for known in SETTINGS if known.startswith(prefix)]
     if not group:

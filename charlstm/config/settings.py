@@ -56,7 +56,9 @@ class ModelConfig:
     embedding_size: int = setting(
         0, "learned input vectors; 0: one-hot input", low=0, high=1_000_000
     )
-    dropout: float = setting(0.0, "share of values dropped between layers", low=0, below=1)
+    dropout: float = setting(
+        0.0, "share of each layer's output dropped in training", low=0, below=1
+    )
     recurrent_dropout: float = setting(
         0.0, "share of new cell input g dropped (layer-norm only)", low=0, below=1
     )

@@ -3,6 +3,7 @@
 import glob
 import math
 import os
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -77,8 +78,16 @@ def _text(value: str) -> str:
     if "\0" in value:
         raise _UnfitError("must not contain the character U+0000")
     if any("\ud800" <= char <= "\udfff" for char in value):
-        raise _UnfitError("not valid Unicode text")
+        raise _UnfitError(f"not valid Unicode text{_advice_on_locale()}")
     return value
+
+
+def _advice_on_locale() -> str:
+    """In the C locale, without Python's UTF-8 mode, no name beyond ASCII is read as what it is."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return ""
+    return f"; this locale says that names are {encoding}: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
 
 
 def _texts(values: Sequence[str]) -> tuple[str, ...]:

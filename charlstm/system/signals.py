@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -13,7 +14,8 @@ class SignalRequests:
 
     A signal that was ignored when the program started stays ignored: shells start background
     jobs of scripts that way, and ``nohup`` does so for HUP. The second stopping signal ends the
-    process at once.
+    process at once. Python hears signals in its main thread only; entered in another one, this does
+    nothing, and no request ever comes.
     """
 
     def __init__(self) -> None:
@@ -27,6 +29,8 @@ class SignalRequests:
         return wanted
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (*_STOPPING, signal.SIGUSR1):
             before = signal.getsignal(number)
             if number in _STOPPING and before is signal.SIG_IGN:

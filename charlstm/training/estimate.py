@@ -1,10 +1,13 @@
 """What a training will be and take, told before it begins."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError
 from charlstm.from_config import shape_of
+from charlstm.messages import printable
 from charlstm.nn.model import parameter_count
 from charlstm.nn.optim import OPTIMIZERS
 from charlstm.training.dataset import Dataset
@@ -32,12 +35,19 @@ def describe(dataset: Dataset) -> str:
     """One line: the text, the model, the length."""
     model, vocabulary = dataset.config.model, dataset.corpus.vocabulary
     parameters = parameter_count(shape_of(dataset.config, vocabulary.size))
-    names = ", ".join(path.name for path in dataset.corpus.files[:3])
     return (
-        f"{names}: {dataset.corpus.characters:,} characters, {vocabulary.size} different;"
+        f"{_names(dataset.corpus.files)}: {dataset.corpus.characters:,} {vocabulary.unit},"
+        f" {vocabulary.size} different;"
         f" {model.cell} {model.layers} x {model.hidden_size}; {parameters:,} parameters;"
         f" {dataset.total_steps:,} steps"
     )
+
+
+def _names(files: Sequence[Path]) -> str:
+    """The first three, and how many more there are."""
+    more = len(files) - 3
+    names = ", ".join(printable(path.name) for path in files[:3])
+    return names + (f" and {more} more" if more > 0 else "")
 
 
 def check_memory(config: Config, vocabulary_size: int) -> int:

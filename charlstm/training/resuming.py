@@ -1,5 +1,6 @@
 """Where a run begins: afresh, from another model's weights, or at a checkpoint of its own."""
 
+import math
 from dataclasses import dataclass
 
 from charlstm.config.schema import differences, may_change
@@ -7,6 +8,7 @@ from charlstm.config.writing import written
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.messages import show
 from charlstm.saved.checkpoint import Checkpoint, read_checkpoint
+from charlstm.saved.history import read_history
 from charlstm.saved.run_folder import Found, RunFolder
 from charlstm.training.console import Say
 from charlstm.training.dataset import Dataset
@@ -49,12 +51,30 @@ def starting_point(
         )
     found = folder.newest_good(read_checkpoint)
     if found is None:
+        _refuse_to_forget(folder, dataset)
+        say(f"Warning: {show(folder.path)} holds no checkpoint; starting again at step 0.")
         return None
     for _, reason in found.damaged:
         say(f"Warning: {reason}; going back to {found.path.name}.")
     _check_same_experiment(found.loaded, dataset)
     _mend_best(folder, found)
     return found
+
+
+def _refuse_to_forget(folder: RunFolder, dataset: Dataset) -> None:
+    """A run that was ended before its first checkpoint may start again; one that had some, and
+    has lost them, must not be thrown away without being asked for.
+    """
+    history = read_history(folder.metrics)
+    improved = (row["step"] for row in history.rows if row.get("improved") is True)
+    first = min((*improved, dataset.config.output.checkpoint_every or math.inf))
+    last = history.last_step or 0
+    if last > first:
+        raise RunFolderTakenError(
+            f"{show(folder.path)} has lost its checkpoints, and its reports go up to step"
+            f" {last:,}. Put one back, start anew with --overwrite, or name another folder with"
+            " --out."
+        )
 
 
 def _check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:

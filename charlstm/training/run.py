@@ -1,5 +1,6 @@
 """A whole run: from a configuration to a folder with checkpoints, from scratch or resumed."""
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -213,8 +214,8 @@ def _with_message(error: UserError, message: str) -> UserError:
     return type(error)(message)
 
 
-def ending(outcome: Outcome, path: Path, command: str) -> str:
-    """The last line on stderr: how it ended, and the command to go on with."""
+def ending(outcome: Outcome, path: Path, again: str) -> str:
+    """The last line on stderr: how it ended; ``again`` is how to go on with one that stopped."""
     progress = outcome.progress
     best = (
         ""
@@ -222,10 +223,10 @@ def ending(outcome: Outcome, path: Path, command: str) -> str:
         else f" Best validation loss {progress.best_val_loss:.4f}"
         f" ({bits(progress.best_val_loss):.4f} bits/char) at step {progress.best_step:,}."
     )
-    sample = f"Try: charlstm sample {show(path)}"
+    sample = f"Try: charlstm sample {shlex.quote(show(path))}"
     if outcome.reason == "stopped":
         name = "a signal" if outcome.stopped_by is None else outcome.stopped_by.name
-        return f"Stopped by {name} at step {progress.step:,}; saved. Continue: {command} --resume"
+        return f"Stopped by {name} at step {progress.step:,}; saved. Continue: {again}"
     if outcome.reason == "no improvement":
         return f"Stopped early at step {progress.step:,}.{best}  {sample}"
     if outcome.reason == "already finished":

@@ -1,12 +1,13 @@
 """Whatever is wrong with the input: one line that says where, what and what to do; a known code."""
 
 import hashlib
+import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from program import program
+from program import completed, program
 
 from charlstm.errors import FileError
 
@@ -77,6 +78,54 @@ def test_an_override_is_quoted(refuse, override: str, problem: str):
     message = refuse(2, "train", "c.yaml", override)
     assert f"override '{override}'" in message
     assert problem in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (
+            "train c.yaml --lr 1e-3",
+            "No such option: --lr. Did you mean training.learning_rate=...?",
+        ),
+        ("train c.yaml --hidden-size 9", "Did you mean model.hidden_size=...?"),
+        ("train c.yaml --epochs=9", "Did you mean training.epochs=...?"),
+        ("sample runs/c --temp 0.5", "Did you mean --temperature?"),
+        ("sample runs/c --max-length 9", "Did you mean --length?"),
+        ("sample runs/c --lr 9", "No such option"),
+    ],
+)
+def test_the_names_that_others_use(refuse, arguments: str, advice: str):
+    message = refuse(2, *arguments.split())
+    assert advice in message
+    assert "--help?" not in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("sample", "runs/c", "-n", "1e3"), "'1e3' is not a valid whole number"),
+        (("sample", "runs/c", "-t", "hot"), "'hot' is not a valid number"),
+        (("report", "c.yaml"), "'c.yaml' is a file; name a folder"),
+        (("compare", "c.yaml"), "'c.yaml' is a file; name a folder"),
+        (("plot", "runs", "-o", "."), "'.' is a folder; name a file"),
+        (("train", "c.yaml", "--out", ""), "the name is empty"),
+        (("sample", ""), "the name is empty"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(refuse, folder: Path, arguments, problem: str):
+    before = tree(folder)
+    assert problem in refuse(2, *arguments)
+    assert tree(folder) == before
+
+
+def test_a_name_beyond_ascii_in_a_locale_of_ascii(folder: Path):
+    (folder / "b\u00f6ot").mkdir()
+    (folder / "b\u00f6ot" / "c.yaml").write_text("data: {files: ../text.txt}\n")
+    (folder / "c.yaml").rename(folder / "b\u00f6ot" / "c.yaml")
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = completed("train", "b\u00f6ot/c.yaml", cwd=folder, env=plain)
+    assert done.returncode == 2
+    assert b"LC_ALL=C.UTF-8, or PYTHONUTF8=1" in done.stderr
 
 
 def test_a_config_without_a_text(folder: Path, refuse):
@@ -244,7 +293,7 @@ def test_resume_on_another_text(folder: Path, run: Path, refuse):
         (("train", "c.yaml", "--rezume"), "No such option '--rezume'"),
         (("train", "c.yaml", "--resume", "--overwrite"), "exclude each other"),
         (("sample", "r", "--length", "-1"), "-1 is not in the range"),
-        (("sample", "r", "--temperature", "hot"), "'hot' is not a valid float"),
+        (("sample", "r", "--temperature", "hot"), "'hot' is not a valid number"),
         (("completion", "tcsh"), "'tcsh' is not one of"),
         (("config", "model.layers=3"), "name a configuration file before KEY=VALUE"),
     ],

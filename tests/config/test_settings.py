@@ -11,12 +11,15 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from charlstm.cli.main import COMMANDS, commands
 from charlstm.config.reading import config_from_dict, load_config
 from charlstm.config.schema import all_settings, differences, may_change
 from charlstm.config.settings import Config, DataConfig
+from charlstm.config.usual_names import USUAL_NAMES
 from charlstm.config.writing import config_to_dict, default_config_text, dump_config
 from charlstm.errors import ConfigError
 
@@ -264,6 +267,27 @@ def test_message_names_line_and_setting(load_text, text, message):
     assert file_refusal(load_text, text) == message
 
 
+@pytest.mark.parametrize("meant", sorted(set(USUAL_NAMES.values())))
+def test_what_is_usually_meant_exists(meant):
+    options = {
+        option
+        for name in COMMANDS
+        for param in commands.get_command(click.Context(commands), name).params
+        for option in param.opts
+    }
+    assert meant in options | set(SETTINGS)
+
+
+def test_no_usual_name_hides_a_setting():
+    own = {path.rpartition(".")[2] for path in SETTINGS}
+    assert not {name for name, meant in USUAL_NAMES.items() if meant in SETTINGS} & (
+        own
+        - {
+            "patience"  # there is a schedule.patience, and it is found first
+        }
+    )
+
+
 def test_unreadable_files(tmp_path):
     for name in ("missing.yaml", ".", "a\0b", "x" * 300):
         with pytest.raises(ConfigError, match=r"cannot read|not a file name"):
@@ -335,6 +359,17 @@ def test_overrides(load_text):
             "modle.hidden_size=3",
             "override 'modle.hidden_size=3': unknown setting 'modle.hidden_size';"
             " did you mean 'model.hidden_size'?",
+        ),
+        ("lr=1", "override 'lr=1': unknown setting 'lr'; did you mean 'training.learning_rate'?"),
+        (
+            "training.lr=1",
+            "override 'training.lr=1': training: unknown setting 'lr'; did you mean"
+            " 'learning_rate'?",
+        ),
+        (
+            "model.BS=1",
+            "override 'model.BS=1': model: unknown setting 'BS'; did you mean"
+            " 'training.batch_size'?",
         ),
         (
             "model=3",

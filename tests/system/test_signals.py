@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -53,6 +54,19 @@ def test_what_was_there_before_comes_back():
         assert all(signal.getsignal(n) != b for n, b in zip(numbers, before, strict=True))
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_another_thread_hears_no_signals():
+    before = [signal.getsignal(number) for number in STOPPING]
+
+    def enter() -> SignalRequests:
+        with SignalRequests() as requests:
+            assert [signal.getsignal(number) for number in STOPPING] == before
+            return requests
+
+    with ThreadPoolExecutor(1) as pool:
+        requests = pool.submit(enter).result()
+    assert (requests.stopped_by, requests.wants_save()) == (None, False)
 
 
 @pytest.mark.parametrize("number", STOPPING)

@@ -98,6 +98,40 @@ def test_resume_starts_a_run_that_was_never_begun_or_never_saved(tmp_path: Path)
     assert metrics(tmp_path / "b")[0]["step"] == 3
 
 
+@pytest.mark.parametrize("settings", [{}, {"evaluation.every": 0, "output.checkpoint_every": 5}])
+def test_a_run_that_has_lost_its_checkpoints_is_not_forgotten(
+    tmp_path: Path, settings: dict[str, int]
+):
+    config = tiny_config(tmp_path, **settings)
+    train(config, tmp_path / "run")
+    for checkpoint in (tmp_path / "run").rglob("*.safetensors"):
+        checkpoint.unlink()
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(
+        RunFolderTakenError, match=r"lost its checkpoints.* step 20\. .*--overwrite"
+    ):
+        train(config, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_never_had_a_checkpoint_starts_again_and_says_so(tmp_path: Path):
+    config, said = tiny_config(tmp_path), []
+    RunFolder(tmp_path / "run").create()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 3}\n{"step": 5, "improved": true}\n')
+    assert train(config, tmp_path / "run", resume=True, say=said.append).reason == "finished"
+    assert any("holds no checkpoint; starting again at step 0" in line for line in said)
+
+
+def test_many_files_are_announced_as_many(tmp_path: Path):
+    config, said = tiny_config(tmp_path), []
+    for number in range(9):
+        (tmp_path / f"part{number}.txt").write_text(TEXT)
+    config = replace(config, data=replace(config.data, files=(str(tmp_path / "part*.txt"),)))
+    train(config, tmp_path / "run", say=said.append)
+    start = f"part0.txt, part1.txt, part2.txt and 6 more: {9 * len(TEXT):,} characters, "
+    assert said[0].startswith(start)
+
+
 def test_one_folder_one_trainer(tmp_path: Path):
     folder = RunFolder(tmp_path / "run")
     folder.create()
@@ -448,7 +482,12 @@ def test_a_divergence_is_told_even_where_it_cannot_be_noted(
     ],
 )
 def test_last_words(outcome: run.Outcome, text: str):
-    assert run.ending(outcome, Path("a/run"), "charlstm train c.yaml") == text
+    assert run.ending(outcome, Path("a/run"), "charlstm train c.yaml --resume") == text
+
+
+def test_the_last_words_can_be_pasted():
+    words = run.ending(run.Outcome("finished", Progress(step=9)), Path("my runs/a"), "")
+    assert words.endswith("Try: charlstm sample 'my runs/a'")
 
 
 def test_a_signal_during_the_last_step_is_not_forgotten(
