@@ -23,7 +23,7 @@ from charlstm.nn.linear import Linear
 from charlstm.nn.lstm import LSTM, Factors
 from charlstm.nn.model import CharLM
 from charlstm.nn.model import Shape as ModelShape
-from charlstm.nn.optim import clip_by_norm, make_optimizer
+from charlstm.nn.optim import Adam, clip_by_norm
 
 PHASES: list[tuple[Any, str, str]] = [
     (lstm_module, "project", "gather, W_x x"),
@@ -69,7 +69,7 @@ class Stopwatch:
 def measure(shape: Shape, steps: int) -> dict[str, float]:
     """Median milliseconds of every phase."""
     model = CharLM(ModelShape(shape.V, layers=shape.L, hidden_size=shape.H))
-    adam = make_optimizer("adam", model.values.size, np.float32)
+    adam = Adam(model.values.size, np.float32, beta1=0.9, beta2=0.999, epsilon=1e-8)
     tape, states = model.tape(shape.T, shape.B), model.zero_states(shape.B)
     x, y = np.random.default_rng(1).integers(0, shape.V, (2, shape.T, shape.B))
     samples: dict[str, list[float]] = defaultdict(list)

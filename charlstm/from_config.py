@@ -54,17 +54,8 @@ def dropout_of(config: Config) -> Dropout:
 
 def optimizer_of(config: Config, model: CharLM) -> Optimizer:
     training = config.training
-    return make_optimizer(
-        training.optimizer,
-        model.values.size,
-        model.values.dtype,
-        momentum=training.momentum,
-        decay=training.rmsprop_decay,
-        beta1=training.beta1,
-        beta2=training.beta2,
-        epsilon=training.epsilon,
-        weight_decay=training.weight_decay,
-    )
+    numbers = vars(training) | {"decay": training.rmsprop_decay}
+    return make_optimizer(training.optimizer, model.values.size, model.values.dtype, numbers)
 
 
 def total_steps_of(config: Config, steps_per_epoch: int) -> int:
@@ -75,18 +66,9 @@ def total_steps_of(config: Config, steps_per_epoch: int) -> int:
 
 
 def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
-    schedule = config.schedule
-    return make_schedule(
-        schedule.kind,
-        base=config.training.learning_rate,
-        total_steps=total_steps_of(config, steps_per_epoch),
-        steps_per_epoch=steps_per_epoch,
-        warmup_steps=schedule.warmup_steps,
-        decay=schedule.decay,
-        start_epoch=schedule.start_epoch,
-        every_epochs=schedule.every_epochs,
-        decay_steps=schedule.decay_steps,
-        minimum=schedule.minimum,
-        patience=schedule.patience,
-        threshold=schedule.threshold,
-    )
+    of_the_run = {
+        "base": config.training.learning_rate,
+        "total_steps": total_steps_of(config, steps_per_epoch),
+        "steps_per_epoch": steps_per_epoch,
+    }
+    return make_schedule(config.schedule.kind, vars(config.schedule) | of_the_run)

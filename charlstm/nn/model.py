@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -210,9 +209,9 @@ class CharLM:
         )
 
 
-def _given(value: Any) -> Array:
+def _given(value: Array | None) -> Array:
     assert value is not None
-    return np.asarray(value)
+    return value
 
 
 def parameter_count(shape: Shape) -> int:

@@ -194,6 +194,7 @@ class AdamW(Adam):
         super()._update(x, g, lr, scratch, *state)
 
 
+# Each with the numbers of its formula.
 OPTIMIZERS: dict[str, tuple[type[Optimizer], tuple[str, ...]]] = {
     "sgd": (SGD, ()),
     "momentum": (Momentum, ("momentum",)),
@@ -205,26 +206,9 @@ OPTIMIZERS: dict[str, tuple[type[Optimizer], tuple[str, ...]]] = {
 
 
 def make_optimizer(
-    kind: str,
-    size: int,
-    dtype: DTypeLike,
-    *,
-    momentum: float = 0.9,
-    decay: float = 0.95,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    epsilon: float = 1e-8,
-    weight_decay: float = 0.01,
+    kind: str, size: int, dtype: DTypeLike, numbers: Mapping[str, float]
 ) -> Optimizer:
-    """An optimizer for ``size`` parameters; of the numbers it takes those in its formula."""
-    numbers = {
-        "momentum": momentum,
-        "decay": decay,
-        "beta1": beta1,
-        "beta2": beta2,
-        "epsilon": epsilon,
-        "weight_decay": weight_decay,
-    }
+    """An optimizer for ``size`` parameters; of ``numbers`` it takes those in its formula."""
     optimizer, names = OPTIMIZERS[kind]
     return optimizer(size, dtype, **{name: numbers[name] for name in names})
 

@@ -166,35 +166,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }
 
 
-def make_schedule(
-    kind: str,
-    *,
-    base: float,
-    total_steps: int,
-    steps_per_epoch: int,
-    warmup_steps: int = 0,
-    decay: float = 0.97,
-    start_epoch: float = 10.0,
-    every_epochs: float = 1.0,
-    decay_steps: int = 1000,
-    minimum: float = 0.0,
-    patience: int = 3,
-    threshold: float = 0.0,
-) -> Schedule:
-    """A schedule of a kind in `SCHEDULES`; of the numbers it takes those in its formula."""
-    numbers = {
-        "base": base,
-        "total_steps": total_steps,
-        "steps_per_epoch": steps_per_epoch,
-        "warmup_steps": warmup_steps,
-        "decay": decay,
-        "start_epoch": start_epoch,
-        "every_epochs": every_epochs,
-        "decay_steps": decay_steps,
-        "minimum": minimum,
-        "patience": patience,
-        "threshold": threshold,
-    }
+def make_schedule(kind: str, numbers: Mapping[str, float]) -> Schedule:
+    """A schedule of a kind in `SCHEDULES`; of ``numbers`` it takes those in its formula."""
     schedule = SCHEDULES[kind]
     needed: dict[str, Any] = {f.name: numbers[f.name] for f in fields(schedule) if f.init}
     return schedule(**needed)

@@ -75,7 +75,7 @@ def some_values(size: int, dtype: Any = np.float64) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_step_is_the_papers(kind: str) -> None:
     size = 6
-    optimizer = make_optimizer(kind, size, np.float64, **NUMBERS)
+    optimizer = make_optimizer(kind, size, np.float64, NUMBERS)
     values = some_values(size)
     expected = values.tolist()
     memories: list[dict] = [{} for _ in range(size)]
@@ -95,8 +95,8 @@ def test_block_borders_do_not_show(kind: str, size: int) -> None:
     """Every entry moves as it would alone, wherever it lies; float32 stays float32."""
     watched = [i for i in (0, BLOCK - 2, BLOCK - 1, BLOCK, 2 * BLOCK, size - 1) if i < size]
     whole, few = some_values(size, np.float32), some_values(size, np.float32)[watched]
-    optimizer = make_optimizer(kind, size, np.float32, **NUMBERS)
-    optimizer_of_few = make_optimizer(kind, len(watched), np.float32, **NUMBERS)
+    optimizer = make_optimizer(kind, size, np.float32, NUMBERS)
+    optimizer_of_few = make_optimizer(kind, len(watched), np.float32, NUMBERS)
     for rate, grads in zip(RATES, some_gradients(size, np.float32), strict=True):
         optimizer.step(whole, grads, rate)
         optimizer_of_few.step(few, grads[watched], rate)
@@ -110,14 +110,14 @@ def test_resumed_from_state_is_the_straight_run_bit_for_bit(kind: str, dtype: An
     size = BLOCK + 5
     gradients = some_gradients(size, dtype)
     straight, resumed = some_values(size, dtype), some_values(size, dtype)
-    optimizer = make_optimizer(kind, size, dtype, **NUMBERS)
+    optimizer = make_optimizer(kind, size, dtype, NUMBERS)
     for rate, grads in zip(RATES, gradients, strict=True):
         optimizer.step(straight, grads, rate)
 
-    first = make_optimizer(kind, size, dtype, **NUMBERS)
+    first = make_optimizer(kind, size, dtype, NUMBERS)
     for rate, grads in zip(RATES[:2], gradients[:2], strict=True):
         first.step(resumed, grads, rate)
-    second = make_optimizer(kind, size, dtype, **NUMBERS)
+    second = make_optimizer(kind, size, dtype, NUMBERS)
     second.load(first.state, first.steps)
     for array in first.state.values():
         array[...] = nan  # what was loaded is a copy
@@ -134,18 +134,18 @@ def test_resumed_from_state_is_the_straight_run_bit_for_bit(kind: str, dtype: An
 def test_gradients_are_left_as_they_are(kind: str) -> None:
     grads = some_gradients(9)[0]
     kept = grads.copy()
-    make_optimizer(kind, 9, np.float64).step(some_values(9), grads, 0.1)
+    make_optimizer(kind, 9, np.float64, NUMBERS).step(some_values(9), grads, 0.1)
     assert np.array_equal(grads, kept)
 
 
 def test_another_optimizers_state_is_refused() -> None:
-    adam = make_optimizer("adam", 5, np.float32)
+    adam = make_optimizer("adam", 5, np.float32, NUMBERS)
     with pytest.raises(FileError, match="expected"):
-        adam.load(make_optimizer("rmsprop", 5, np.float32).state, 1)
+        adam.load(make_optimizer("rmsprop", 5, np.float32, NUMBERS).state, 1)
     with pytest.raises(FileError, match=r"expected float32 \(5,\), found float32 \(6,\)"):
-        adam.load(make_optimizer("adam", 6, np.float32).state, 1)
+        adam.load(make_optimizer("adam", 6, np.float32, NUMBERS).state, 1)
     with pytest.raises(FileError, match="found float64"):
-        adam.load(make_optimizer("adam", 5, np.float64).state, 1)
+        adam.load(make_optimizer("adam", 5, np.float64, NUMBERS).state, 1)
     assert adam.steps == 0
 
 
@@ -163,7 +163,7 @@ def test_agrees_with_torch() -> None:
     for kind, maker in makers.items():
         values = some_values(7)
         parameter = torch.tensor(values.copy(), requires_grad=True)
-        ours, theirs = make_optimizer(kind, 7, np.float64, **NUMBERS), maker([parameter])
+        ours, theirs = make_optimizer(kind, 7, np.float64, NUMBERS), maker([parameter])
         for grads in some_gradients(7):
             ours.step(values, grads, 0.1)
             parameter.grad = torch.tensor(grads)

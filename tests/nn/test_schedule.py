@@ -9,10 +9,23 @@ import pytest
 from charlstm.errors import FileError
 from charlstm.nn.schedule import SCHEDULES, Schedule, make_schedule
 
+NUMBERS = {
+    "base": 0.8,
+    "total_steps": 110,
+    "steps_per_epoch": 7,
+    "warmup_steps": 0,
+    "decay": 0.97,
+    "start_epoch": 10.0,
+    "every_epochs": 1.0,
+    "decay_steps": 1000,
+    "minimum": 0.0,
+    "patience": 3,
+    "threshold": 0.0,
+}
+
 
 def schedule(kind: str, **numbers: Any) -> Schedule:
-    settings = {"base": 0.8, "total_steps": 110, "steps_per_epoch": 7} | numbers
-    return make_schedule(kind, **settings)
+    return make_schedule(kind, NUMBERS | numbers)
 
 
 def rates(made: Schedule, *steps: int) -> Any:
@@ -34,9 +47,7 @@ def test_step_decays_every_few_epochs() -> None:
 
 
 def test_step_with_the_classic_numbers() -> None:
-    made = make_schedule(
-        "step", base=2e-3, total_steps=0, steps_per_epoch=423, decay=0.97, start_epoch=10
-    )
+    made = schedule("step", base=2e-3, steps_per_epoch=423, decay=0.97, start_epoch=10)
     assert rates(made, 4229, 4230, 423 * 50 - 1) == [2e-3, 2e-3 * 0.97, 2e-3 * 0.97**40]
 
 
