@@ -469,8 +469,9 @@ DEFECTS = {
     "two embeddings": (_reshaped("more.weight", 5, 3), "unexpected array"),
     "one bias only": (_without("lstm.bias_hh_l1"), "lstm.bias_hh_l1' is missing"),
     "no second layer": (_without("lstm.weight_hh_l1"), "lstm.weight_hh_l1' is missing"),
-    "both directions": (_reshaped("lstm.weight_ih_l0_reverse", 16, 3), "missing"),
-    "projection": (_reshaped("lstm.weight_hr_l0", 4, 4), "unexpected array"),
+    "both directions": (_reshaped("lstm.weight_ih_l0_reverse", 16, 3), "is bidirectional"),
+    "projection": (_reshaped("lstm.weight_hr_l0", 4, 4), "has projections"),
+    "unknown in an LSTM": (_reshaped("lstm.weight_xy_l0", 4, 4), "unexpected array"),
     "wrong width": (_reshaped("lstm.weight_ih_l1", 16, 5), "expected the shape (16, 4)"),
     "no rank": (_reshaped("lstm.weight_ih_l0"), "expected two axes, found 0"),
     "no rows": (_reshaped("lstm.weight_ih_l0", 0, 3), "expected the shape"),
@@ -496,6 +497,25 @@ def test_models_that_are_none_of_ours(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"bidirectional": True}, "the LSTM of array 'rnn.weight_ih_l0_reverse' is bidirectional"),
+        ({"proj_size": 3}, "has projections (proj_size)"),
+        ({"bias": False}, "'rnn.bias_ih_l0' is missing"),
+    ],
+)
+def test_lstms_of_pytorch_that_are_none_of_ours(
+    tmp_path: Path, options: dict[str, Any], reason: str
+):
+    torch = torch_on_one_thread()
+    parts = {"encoder": torch.nn.Embedding(5, 3), "rnn": torch.nn.LSTM(3, 4, 2, **options)}
+    parts["decoder"] = torch.nn.Linear(8 if "bidirectional" in options else 4, 5)
+    state = torch.nn.ModuleDict(parts).state_dict()
+    arrays = {name: tensor.numpy() for name, tensor in state.items()}
+    assert reason in refusal(write(tmp_path / "a.safetensors", arrays, {}), LETTERS)
+
+
+@pytest.mark.parametrize(
     ("characters", "reason"),
     [
         ("abc", "the model knows 5 characters, the vocabulary has 3"),
@@ -515,7 +535,7 @@ def test_vocabularies_that_do_not_fit(tmp_path: Path, characters: Any, reason: s
 
 def test_without_a_vocabulary_the_numbers_mean_nothing(tmp_path: Path):
     path = write(tmp_path / "a.safetensors", foreign(), {"format": "pt"})
-    assert "--vocabulary" in refusal(path)
+    assert "give --vocabulary, --vocabulary-from or --bytes" in refusal(path)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def _checkpoint(
     if given is None and "charlstm" not in texts:
         raise FileError(
             "it does not say which characters the numbers stand for (charlstm did not write it);"
-            " give --vocabulary or --vocabulary-from"
+            " give --vocabulary, --vocabulary-from or --bytes"
         )
     vocabulary, order = given or described_vocabulary(texts)
     if "charlstm" in texts:

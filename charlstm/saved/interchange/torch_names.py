@@ -11,6 +11,7 @@ The gates are in the order i, f, g, o there. PyTorch's names for the layers of a
 fixed; those of the modules are anybody's choice, ours being ``lstm``, ``embedding``, ``linear``.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -26,6 +27,10 @@ _TO_TORCH = [GATES.index(gate) for gate in TORCH_GATES]
 _FROM_TORCH = [TORCH_GATES.index(gate) for gate in GATES]
 _FIRST = "weight_ih_l0"
 _OF_LSTM = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
+_OF_OTHER_LSTMS = {
+    re.compile(r"\w+_l\d+_reverse"): "is bidirectional; a character model reads in one direction",
+    re.compile(r"weight_hr_l\d+"): "has projections (proj_size), for which there is no place here",
+}
 
 
 class Sizes(NamedTuple):
@@ -61,6 +66,7 @@ def from_torch(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], Sizes]:
     projections, arrays missing, too many or of the wrong shape.
     """
     lstm = _lstm_of(arrays)
+    _check_kind(arrays, lstm)
     others = [name for name in arrays if not name.startswith(tuple(lstm + n for n in _OF_LSTM))]
     linear = _only((n for n in others if n.endswith(".bias")), "linear layer (a bias)")
     linear = linear.removesuffix("bias")
@@ -105,6 +111,13 @@ def _lstm_of(arrays: Mapping[str, Array]) -> str:
     """What stands before the names of the LSTM's arrays: its module's name and a dot."""
     firsts = (n.removesuffix(_FIRST) for n in arrays if n.split(".")[-1] == _FIRST)
     return _only(firsts, f"LSTM (an array {_FIRST})")
+
+
+def _check_kind(arrays: Mapping[str, Array], lstm: str) -> None:
+    for name in arrays:
+        for pattern, kind in _OF_OTHER_LSTMS.items():
+            if name.startswith(lstm) and pattern.fullmatch(name.removeprefix(lstm)):
+                raise FileError(f"the LSTM of array {shorten(name)} {kind}")
 
 
 def _only(names: Iterable[str], what: str) -> str:
