@@ -3,25 +3,26 @@
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
-from charlstm.config.reading import load_config
+from charlstm.cli.sources import source_of
+from charlstm.cli.streams import texts_in_files
+from charlstm.config.settings import Config
 from charlstm.config.writing import dump_config
+from charlstm.messages import show
 from charlstm.system.mpi_launcher import hear, is_helper
 from charlstm.system.signals import save_requests_may_come_early
 from charlstm.training.resources import resources_for
 
-if TYPE_CHECKING:
-    from charlstm.training.dataset import Dataset
-
 
 @click.command("train")
-@click.argument("config_file", metavar="CONFIG", type=PathName())
-@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=complete_setting)
+@click.argument("source", metavar="TEXT|CONFIG|RUN", type=PathName())
+@click.argument(
+    "overrides", metavar="[TEXT]... [KEY=VALUE]...", nargs=-1, shell_complete=complete_setting
+)
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint, or start.")
 @click.option("--overwrite", is_flag=True, help="Remove the run that is in the folder first.")
 @click.option("--exact", is_flag=True, help="Refuse to resume where rounding would differ.")
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     "--out",
     metavar="FOLDER",
     type=PathName(),
-    show_default="runs/<name of CONFIG>",
+    show_default="runs/<name of the text or CONFIG>",
     help="Run folder.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only errors.")
 def command(
-    config_file: Path,
+    source: Path,
     overrides: tuple[str, ...],
     *,
     resume: bool,
@@ -47,12 +48,14 @@ def command(
 ) -> None:
     r"""Learn from a text.
 
-    CONFIG is a YAML file (`charlstm config` prints one); settings after it replace those in it.
-    Prints the run folder on stdout when done. Ctrl-C saves and stops.
+    TEXT is one file or several, globs, or - for standard input. CONFIG is a YAML file (`charlstm
+    config` prints one); texts after it replace the text in it, and KEY=VALUE its settings. RUN is
+    the folder of a run, to go on with. Prints the run folder on stdout when done. Ctrl-C saves and
+    stops.
 
     \b
-    charlstm train configs/quickstart.yaml
-    charlstm train configs/quickstart.yaml --resume
+    charlstm train notes.txt
+    charlstm train runs/notes --resume
     charlstm train c.yaml training.learning_rate=1e-3 model.hidden_size=256 --out runs/h256
     """
     save_requests_may_come_early()
@@ -61,29 +64,44 @@ def command(
         return
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
-    config = load_config(config_file, overrides)
-    folder = out or Path(config.output.directory or Path("runs") / config_file.stem)
-    os.environ.update(resources_for(config).environment)  # before NumPy is imported
+    words = (str(source), *overrides)
+    found = source_of(words)
+    folder = out or found.folder()
+    if resume and found.run is not None:
+        tell_apart(found.run.path, folder, source)
+    with texts_in_files(found.texts, folder, dry_run=dry_run) as texts:
+        config = found.config(texts)
+        again = ["charlstm", "train", *words, "--resume", *(["--out", str(out)] if out else [])]
+        if texts != found.texts and not dry_run:
+            if not quiet:
+                click.echo(f"The text is kept in {show(folder)}, to be read again.", err=True)
+            again = ["charlstm", "train", str(folder), "--resume"]
+        os.environ.update(resources_for(config).environment)  # before NumPy is imported
+        if dry_run:
+            show_plan(config, folder)
+        else:
+            asked = {"resume": resume, "overwrite": overwrite, "exact": exact, "quiet": quiet}
+            train(config, folder, asked, shlex.join(again))
 
+
+def tell_apart(named: Path, folder: Path, source: Path) -> None:
+    """Going on with a run is never turned into starting another one unseen."""
+    if named.resolve() == folder.resolve():
+        return
+    if source.is_dir():
+        raise click.UsageError(f"--resume goes on in {source}; leave out the other folder.")
+    click.echo(f"The run is that of {folder}, with the settings of {named}.", err=True)
+
+
+def train(config: Config, folder: Path, asked: dict[str, bool], again: str) -> None:
     from charlstm.system.signals import end_by
     from charlstm.training import run
     from charlstm.training.console import say, say_nothing
-    from charlstm.training.dataset import read_dataset
     from charlstm.training.resuming import Options
 
-    if dry_run:
-        show_plan(read_dataset(config), folder)
-        return
-    outcome = run.run_training(
-        config,
-        folder,
-        Options(resume=resume, overwrite=overwrite, exact=exact, quiet=quiet),
-        say_nothing if quiet else say,
-    )
-    again = shlex.join(["charlstm", "train", str(config_file), *overrides, "--resume"])
-    if out is not None:
-        again += f" --out {shlex.quote(str(out))}"
-    if not quiet:
+    options = Options(**asked)
+    outcome = run.run_training(config, folder, options, say_nothing if options.quiet else say)
+    if not options.quiet:
         say(run.ending(outcome, folder, again))
     if outcome.stopped_by is not None:
         end_by(outcome.stopped_by)
@@ -104,10 +122,11 @@ def help_rank_0() -> None:
         work(comm, setup)
 
 
-def show_plan(dataset: "Dataset", folder: Path) -> None:
+def show_plan(config: Config, folder: Path) -> None:
+    from charlstm.training.dataset import read_dataset
     from charlstm.training.estimate import check_memory, describe
 
-    config = dataset.config
+    dataset = read_dataset(config)
     needed = check_memory(config, dataset.corpus.vocabulary.size)
     click.echo(dump_config(config), nl=False)
     click.echo(describe(dataset), err=True)

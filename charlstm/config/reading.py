@@ -1,6 +1,7 @@
 """From YAML files, overrides and checkpoints to a checked `Config`."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -12,11 +13,16 @@ from charlstm.config.settings import Config, conflicts
 from charlstm.config.strict_yaml import config_error
 from charlstm.config.usual_names import usual
 from charlstm.config.values import Given, checked, show_value
+from charlstm.errors import ConfigError
 from charlstm.messages import nearest, shorten
 
+_NAMES = "|".join([*GROUPS, *(name for name in SETTINGS if "." not in name)])
+_STARTS_A_SETTING = re.compile(rf"^(?:{_NAMES}) *:".encode(), re.MULTILINE)
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a config file; ``overrides`` such as ``model.layers=3`` replace its settings.
+
+def load_config(path: Path, overrides: Sequence[str] = (), texts: Sequence[str] = ()) -> Config:
+    """Read a config file; ``overrides`` such as ``model.layers=3`` replace its settings, and
+    ``texts`` its ``data.files``.
 
     An override is read and checked like the file; of two for one setting the last one counts.
     Input paths are relative to the folder of the file they stand in, those of overrides to the
@@ -35,8 +41,25 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         name: found._replace(folder=folder)
         for name, found in _flatten(document.values, place).items()
     }
+    given |= _files(texts) if texts else {}
     given.update(_parse_override(override) for override in overrides)
     return _build(given, source)
+
+
+def config_for_texts(texts: Sequence[str], overrides: Sequence[str] = ()) -> Config:
+    """The defaults for texts and globs, with ``overrides``. Raises ``ConfigError``."""
+    return _build(_files(texts) | dict(map(_parse_override, overrides)), "the settings")
+
+
+def is_config(content: bytes) -> bool:
+    """Whether a file is a config by what it holds: a mapping with a name that we know."""
+    if not _STARTS_A_SETTING.search(content):
+        return False
+    try:
+        found = strict_yaml.load(content, "").values
+    except ConfigError:
+        return False
+    return any(name in GROUPS or name in SETTINGS for name in found)
 
 
 def config_from_dict(
@@ -51,6 +74,10 @@ def config_from_dict(
         raise config_error(source, f"expected settings, found {show_value(values)}")
     given = _flatten(values, lambda key: source)
     return _build({path: it._replace(folder=folder) for path, it in given.items()}, source)
+
+
+def _files(texts: Sequence[str]) -> dict[str, Given]:
+    return {"data.files": Given(list(texts), "the texts", Path.cwd())}
 
 
 def _read_file(path: Path) -> bytes:

@@ -289,7 +289,7 @@ def test_resume_on_another_text(folder: Path, run: Path, refuse):
     ("arguments", "problem"),
     [
         (("trian", "c.yaml"), "No such command 'trian'. Did you mean 'train'?"),
-        (("train",), "Missing argument 'CONFIG'"),
+        (("train",), "Missing argument 'TEXT|CONFIG|RUN'"),
         (("train", "c.yaml", "--rezume"), "No such option '--rezume'"),
         (("train", "c.yaml", "--resume", "--overwrite"), "exclude each other"),
         (("sample", "r", "--length", "-1"), "-1 is not in the range"),
