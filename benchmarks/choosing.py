@@ -60,6 +60,8 @@ FOR_SHORT_TEXTS = (
     Hand(256, 0.5, 8, 4e-3, 8),
     Hand(192, 0.5, 16, 6e-3, 25, embedding=32),
     Hand(192, 0.5, 8, 4e-3, 10, embedding=32),
+    Hand(192, 0.5, 8, 4e-3, 16, embedding=32),
+    Hand(192, 0.5, 8, 8e-3, 10, embedding=16),
     Hand(256, 0.6, 8, 4e-3, 16, embedding=32),
     Hand(384, 0.6, 8, 3e-3, 8),
     Hand(384, 0.7, 16, 4e-3, 16, embedding=32),
@@ -273,27 +275,26 @@ def run_all(options: argparse.Namespace) -> None:
 
 
 def table(rows: list[dict[str, Any]], minutes: float) -> str:
-    """Markdown; texts of which the rule was not run are left out."""
+    """Markdown; texts of which neither the rule nor a setting by hand was run are left out."""
     lines = [
-        "| text | `auto` chose | `auto` | best by hand | of | difference | old defaults | which |",
+        "| text | `auto` chose | `auto` | best by hand | of | `auto` is | old defaults | best |",
         "|---|---|--:|--:|--:|--:|--:|---|",
     ]
     for text in TEXTS:
         found = {r["setting"]: r for r in rows if (r["text"], r["minutes"]) == (text, minutes)}
-        hands = {k: r for k, r in found.items() if k not in (RULE, OLD)}
-        if RULE not in found or not hands:
-            continue
-        name, best = min(hands.items(), key=lambda item: item[1]["bits"])
-        rule, old = found[RULE], found.get(OLD)
-        difference = 100 * (rule["bits"] / best["bits"] - 1)
-        lines.append(
-            f"| {text} | {_chosen(rule)} | {rule['bits']:.3f} | {best['bits']:.3f} | {len(hands)}"
-            f" | {difference:+.1f} % | {old['bits']:.3f} | {name} |"
-            if old
-            else f"| {text} | {_chosen(rule)} | {rule['bits']:.3f} | {best['bits']:.3f}"
-            f" | {len(hands)} | {difference:+.1f} % | not run | {name} |"
-        )
+        rule, old = found.pop(RULE, None), found.pop(OLD, None)
+        if rule and found:
+            lines.append(f"| {text} | {_chosen(rule)} | {_compared(rule, old, found)} |")
     return "\n".join(lines)
+
+
+def _compared(
+    rule: dict[str, Any], old: dict[str, Any] | None, hands: dict[str, dict[str, Any]]
+) -> str:
+    name, best = min(hands.items(), key=lambda item: item[1]["bits"])
+    difference = 100 * (rule["bits"] / best["bits"] - 1)
+    cells = [f"{rule['bits']:.3f}", f"{best['bits']:.3f}", str(len(hands)), f"{difference:+.1f} %"]
+    return " | ".join([*cells, f"{old['bits']:.3f}" if old else "not run", name])
 
 
 def _chosen(row: dict[str, Any]) -> str:
