@@ -1,7 +1,7 @@
 """What is in a checkpoint, for people and for scripts; and which files of a run are intact."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +74,7 @@ class Inspection:
             "verified": True,
             "format": FORMAT,
             "versions": checkpoint.versions,
-            "progress": asdict(checkpoint.progress),
+            "progress": checkpoint.progress.stated(),
             "corpus": checkpoint.corpus._asdict(),
             "vocabulary": {
                 "unit": checkpoint.vocabulary.unit,

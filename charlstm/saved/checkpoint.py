@@ -7,7 +7,7 @@ implies, and this is checked before a model is built.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -63,7 +63,7 @@ def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     state = {
         "config": config_to_dict(checkpoint.config),
         "unit": checkpoint.vocabulary.unit,
-        "progress": asdict(checkpoint.progress),
+        "progress": checkpoint.progress.stated(),
         "optimizer_steps": checkpoint.optimizer_steps,
         "corpus": checkpoint.corpus._asdict(),
         "fingerprint": checkpoint.fingerprint,

@@ -1,5 +1,6 @@
 """The loss of a model on a text: exactly, or in parallel lanes while training."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from charlstm.nn.parameter import Array
 from charlstm.system.comm import Comm, lane_range
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids
+from charlstm.training.pacing import Stop, never, paced
 
 
 class Lanes(NamedTuple):
@@ -40,28 +42,33 @@ class LaneEvaluation:
         self._starts = np.arange(first, stop) * self._lanes.run
         self._tape = model.tape(sequence_length, stop - first) if stop > first else None
 
-    def mean_loss(self) -> float:
-        """Nats a character, the same on every rank."""
+    def mean_loss(self, stop: Stop = never) -> float:
+        """Nats a character, the same on every rank. Raises `StoppedError` if told to ``stop``."""
         total = np.zeros(1, np.float64)
-        if self._tape is not None:
-            total[0] = self._sum_of_losses(self._tape)
+        for part in paced(self._sums_of_losses(), self._comm, stop):
+            total += part
         self._comm.all_reduce(np.zeros(0), total)
         return float(total[0]) / (len(self._ids) - 1)
 
-    def _sum_of_losses(self, tape: ModelTape) -> float:
-        model, T = self._model, self._T
+    def _sums_of_losses(self) -> Iterator[float]:
+        """One for each piece of ``T`` steps; of a rank without lanes as many zeros."""
+        offsets = range(-self._T, self._lanes.run, self._T)
+        if self._tape is None:
+            return (0.0 for _ in offsets)
+        return self._sums_over_lanes(offsets, self._tape)
+
+    def _sums_over_lanes(self, offsets: range, tape: ModelTape) -> Iterator[float]:
+        model = self._model
         states = model.zero_states(len(self._starts))
         first_lane = self._starts == 0
-        total = 0.0
-        for offset in range(-T, self._lanes.run, T):
+        for offset in offsets:
             x, y, counted = self._batch(offset)
             losses, states = model.losses(x, y, states, tape)
-            total += float(losses.sum(where=counted, dtype=np.float64))
+            yield float(losses.sum(where=counted, dtype=np.float64))
             if offset < 0:  # the first lane has nothing to warm up on
                 for state in states:
                     state.h[first_lane] = 0.0
                     state.c[first_lane] = 0.0
-        return total
 
     def _batch(self, offset: int) -> tuple[Array, Array, Array]:
         """Inputs, targets and which of them count, ``(T, B)``, from ``offset`` in every run."""

@@ -13,9 +13,11 @@ from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import Checkpoint, TextIdentity, checkpoint_chunks, current_versions
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
+from charlstm.system.comm import Alone
 from charlstm.system.files import LineWriter
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training.console import Display
+from charlstm.training.pacing import Stop, never, paced
 from charlstm.training.trainer import StepResult, Trainer
 
 
@@ -149,8 +151,11 @@ class RunRecorder:
             f" {figure(bits(loss), 4)} bits/char{above}{'' if improved else '  (not better)'}"
         )
 
-    def sample(self, trainer: Trainer, progress: Progress) -> None:
-        """With the run's seed, and without touching what training uses."""
+    def sample(self, trainer: Trainer, progress: Progress, stop: Stop = never) -> None:
+        """With the run's seed, and without touching what training uses.
+
+        Raises `StoppedError`, having written nothing, if told to ``stop``.
+        """
         assert self._samples is not None
         config, vocabulary = self._identity.config, self._identity.vocabulary
         decoder = vocabulary.decoder()
@@ -162,7 +167,7 @@ class RunRecorder:
             choice=Choice(),
             seed=config.seed,
         )
-        text = "".join(decoder.decode(i) for i in ids)
+        text = "".join(decoder.decode(i) for i in paced(ids, Alone(), stop))
         self._samples.append(f"--- step {progress.step}\n{text}")
         self._display.reported(f"--- step {progress.step}\n{text}")
 
@@ -227,7 +232,7 @@ class NoRecorder:
     def evaluated(self, trainer: Trainer, progress: Progress, improved: bool) -> None:
         pass
 
-    def sample(self, trainer: Trainer, progress: Progress) -> None:
+    def sample(self, trainer: Trainer, progress: Progress, stop: Stop = never) -> None:
         pass
 
     def save(self, trainer: Trainer, progress: Progress, *, best: bool) -> None:

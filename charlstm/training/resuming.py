@@ -114,9 +114,10 @@ def _mend_best(folder: RunFolder, found: Found[Checkpoint]) -> None:
 def is_finished(checkpoint: Checkpoint, dataset: Dataset) -> bool:
     """Done for the present settings: more steps than before mean there is more to do."""
     progress = checkpoint.progress
-    return progress.step >= dataset.total_steps or (
+    at_the_end = progress.step >= dataset.total_steps or (
         0 < dataset.config.training.early_stopping <= progress.evaluations_since_best
     )
+    return at_the_end and not progress.due
 
 
 def compare_arithmetic(checkpoint: Checkpoint, now: str, exact: bool, say: Say) -> None:

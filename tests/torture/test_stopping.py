@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import all_that_counts, differing
+from tiny import TEXT, all_that_counts, differing
 from torture.processes import (
     CHARLSTM,
     ENVIRONMENT,
@@ -85,6 +85,35 @@ def go_on(folder: Path, number: signal.Signals, talk: str) -> bool:
     assert code == 0, talk
     assert f"Resuming at step {told[1]}." in talk
     return True
+
+
+LONG = ["evaluation.every=2", "output.checkpoint_every=0", "schedule.kind=constant"]
+LONG += ["training.batch_size=2", "training.sequence_length=4", "model.hidden_size=64"]
+LONG_WORK = {
+    "evaluation": ["data.files=long.txt", "data.validation_fraction=0.9", "output.sample_every=0"],
+    "sample": ["output.sample_every=2", "output.sample_length=100000000"],
+}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("due", LONG_WORK)
+def test_nobody_waits_for_a_long_evaluation_or_sample(due: str, workers: int):
+    with quick_folder() as folder:
+        (folder / "long.txt").write_text(TEXT * 12_000)  # minutes to evaluate, a second to read
+        process = train(folder, *LONG, *LONG_WORK[due], f"training.workers={workers}")
+        wait_until((folder / "run" / "metrics.jsonl").exists)
+        time.sleep(1.5)  # two steps take milliseconds
+        process.terminate()
+        sent = time.monotonic()
+        code, talk = finish(process)
+        seconds = time.monotonic() - sent
+        print(f"{due}, {workers} workers: {seconds:.2f} s")
+        assert code == -signal.SIGTERM, talk
+        assert "Stopped by SIGTERM at step 2; saved. Continue: " in talk
+        saved = newest_good(folder)
+        assert saved is not None
+        assert saved.progress.due == [due]
+        assert seconds < 5  # on an idle machine less than one
 
 
 @pytest.mark.parametrize("number", STOPPING)

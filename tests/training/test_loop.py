@@ -1,10 +1,12 @@
 """The loop: a resumed run is the uninterrupted one, and looking on changes nothing."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -29,11 +31,12 @@ from charlstm.nn.schedule import SCHEDULES
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
-from charlstm.training import run
+from charlstm.training import loop, pacing, run
 from charlstm.training.dataset import read_dataset
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.recorder import NoRecorder
-from charlstm.training.setup import plan_of, prepare
+from charlstm.training.resuming import Options
+from charlstm.training.setup import evaluation_of, plan_of, prepare
 from charlstm.training.trainer import Requests
 
 EVERYTHING = {  # the hardest case: all that a checkpoint must restore is in use
@@ -145,6 +148,81 @@ def test_early_stopping_goes_on_counting_where_it_was(tmp_path: Path):
         assert differing(all_that_counts(folder), expected) == []
 
 
+# Stopped between the pieces of an evaluation or of a sample
+
+
+def train_until_question(
+    number: int, config: Any, folder: Path, *, resume: bool = False
+) -> tuple[run.Outcome, int]:
+    """Somebody wants to stop from the ``number``-th question on. Also: how many were asked."""
+    asked = 0
+
+    def stop() -> Requests:
+        nonlocal asked
+        asked += 1
+        return Requests(stop=asked >= number)
+
+    def trained(*arguments: Any, **others: Any) -> str:
+        return loop.train(*arguments, **others | {"requests": stop})
+
+    no_disk = patch.object(os, "fsync", lambda descriptor: None)
+    with no_disk, asked_at_every_piece(), patch.object(run, "train", trained):
+        return run.run_training(config, folder, Options(resume, quiet=True), print), asked
+
+
+def asked_at_every_piece() -> Any:
+    return patch.multiple(pacing, PATIENCE=-1, BETWEEN=0)
+
+
+def test_stopped_within_any_evaluation_or_sample_and_resumed(
+    tmp_path: Path, uninterrupted: dict[str, Any], torture: bool
+):
+    config = tiny_config(tmp_path, **EVERYTHING)
+    _, total = train_until_question(10**9, config, tmp_path / "straight")
+    assert differing(all_that_counts(tmp_path / "straight"), uninterrupted) == []
+    assert total > 60
+    seen = set()
+    some = [*range(3, total - 10, 19), *range(total - 10, total, 3)]
+    for number in range(1, total) if torture else some:
+        folder = tmp_path / str(number)
+        outcome, _ = train_until_question(number, config, folder)
+        seen.add((outcome.reason, *newest(folder).progress.due, outcome.progress.step == 20))
+        train(config, folder, resume=True)
+        assert differing(all_that_counts(folder), uninterrupted) == [], number
+    print(f"questions whether to stop: {total}; stopped with what due:", *map(str, seen))
+    at_the_last_step = {("stopped", "evaluation", "sample", True), ("stopped", "sample", True)}
+    assert at_the_last_step <= seen
+
+
+def test_stopped_all_the_time_and_resumed(tmp_path: Path, uninterrupted: dict[str, Any]):
+    """Each attempt is granted no more questions than the longest evaluation needs, and a few."""
+    config, reasons = tiny_config(tmp_path, **EVERYTHING), []
+    while reasons[-1:] != ["finished"]:
+        outcome, _ = train_until_question(12, config, tmp_path / "run", resume=True)
+        reasons.append(outcome.reason)
+        assert len(reasons) < 60
+    assert len(reasons) > 5
+    assert differing(all_that_counts(tmp_path / "run"), uninterrupted) == []
+
+
+def test_a_request_to_save_between_the_pieces_is_granted_after_the_next_step(tmp_path: Path):
+    config = tiny_config(tmp_path, **{"training.steps": 4, "evaluation.every": 2})
+    dataset = read_dataset(config)
+    trainer, progress = prepare(dataset, Alone(), None)
+    questions = iter([Requests(), Requests(), Requests(save=True)])
+    log = Log()
+    with asked_at_every_piece():
+        loop.train(
+            trainer,
+            evaluation_of(dataset, trainer),
+            plan_of(dataset),
+            progress,
+            recorder=log,
+            requests=lambda: next(questions, Requests()),
+        )
+    assert [e for e in log.events if "save" in e][:2] == ["save 2 best", "save 3"]
+
+
 def zero(name: str) -> Callable[[dict[str, np.ndarray], dict[str, Any]], None]:
     def change(arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         arrays[name][...] = 0
@@ -154,7 +232,7 @@ def zero(name: str) -> Callable[[dict[str, np.ndarray], dict[str, Any]], None]:
 
 def put(name: str, value: Any) -> Callable[[dict[str, np.ndarray], dict[str, Any]], None]:
     def change(arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
-        assert state["progress"][name] != value, "no defect at all"
+        assert state["progress"].get(name) != value, "no defect at all"
         state["progress"][name] = value
 
     return change
@@ -180,6 +258,7 @@ DEFECTS = {
     "best step": put("best_step", 1),
     "waiting": put("evaluations_since_best", 7),
     "last evaluation": put("val_loss", 0.5),
+    "what is due": put("due", ["evaluation"]),
     "samples": put("samples_length", 3),
 }
 
@@ -282,7 +361,7 @@ class Log(NoRecorder):
     def evaluated(self, trainer: Any, progress: Progress, improved: bool) -> None:
         self.events.append(f"evaluated {progress.step}{' better' * improved}")
 
-    def sample(self, trainer: Any, progress: Progress) -> None:
+    def sample(self, trainer: Any, progress: Progress, stop: Any = None) -> None:
         self.events.append(f"sample {progress.step}")
 
     def save(self, trainer: Any, progress: Progress, *, best: bool) -> None:
@@ -296,7 +375,7 @@ class Scripted(LaneEvaluation):
     def __init__(self, *losses: float) -> None:
         self.losses = iter(losses)
 
-    def mean_loss(self) -> float:
+    def mean_loss(self, stop: Any = None) -> float:
         return next(self.losses)
 
 
