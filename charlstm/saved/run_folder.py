@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from charlstm.errors import FileError, RunFolderTakenError
+from charlstm.errors import FileError, RunFolderTakenError, SystemRefusedError
 from charlstm.messages import show
 from charlstm.system import files
 
@@ -30,6 +30,8 @@ _HOLDER = re.compile(r"process [0-9]+ on [\w.-]+ \(since [0-9: -]+\)")
 
 INSTANT = 0.05
 """Seconds; far longer than `RunFolder.is_in_use` can hold a lock."""
+
+_ATTEMPTS = 5
 
 _held: set[int] = set()
 """Descriptors of the locks this process holds; a forked child must not keep them alive."""
@@ -56,7 +58,10 @@ class RunFolder:
         self.lock_file = path / "run.lock"
 
     def create(self) -> None:
-        """Make the folders. Raises ``SystemRefusedError``."""
+        """Make the folders. Raises ``SystemRefusedError``, and ``RunFolderTakenError`` for
+        checkpoints behind a link: older ones would be removed there.
+        """
+        self._refuse_checkpoints_elsewhere("written")
         files.make_folder(self.checkpoints)
 
     def holds_a_run(self) -> bool:
@@ -145,23 +150,13 @@ class RunFolder:
         ``RunFolderTakenError`` at once if another process holds it, ``SystemRefusedError`` if it
         cannot be taken. The file stays: removing it would let two processes hold two of them.
         """
-        with files.refused("lock", self.lock_file):
-            # O_NOFOLLOW: the file is truncated, so it must not be a link to somebody's data.
-            descriptor = os.open(
-                self.lock_file,
-                os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-                0o666,
-            )
-        _held.add(descriptor)
+        descriptor = self._locked()
         try:
-            self._take(descriptor)
             for folder in (self.path, self.checkpoints):
                 files.remove_strays(folder)
             yield
         finally:
-            if descriptor in _held:  # not so in a forked child
-                _held.discard(descriptor)
-                os.close(descriptor)
+            _release(descriptor)
 
     def is_in_use(self) -> bool:
         """Whether a trainer holds the lock. Writes nothing, and can do without the right to.
@@ -188,11 +183,7 @@ class RunFolder:
         run. Raises ``RunFolderTakenError`` if the checkpoints are elsewhere, behind a link, and
         ``SystemRefusedError``.
         """
-        if self.checkpoints.is_symlink():
-            raise RunFolderTakenError(
-                f"{show(self.checkpoints)} is a link to another folder; nothing was "
-                "removed. Remove the link, or name another folder with --out."
-            )
+        self._refuse_checkpoints_elsewhere("removed")
         for step in reversed(self.steps()):
             files.remove(self.checkpoint_path(step))
         for path in (self.best, self.samples, self.metrics, self.config):
@@ -202,19 +193,57 @@ class RunFolder:
                 if folder.is_dir():
                     files.sync_folder(folder)
 
+    def _refuse_checkpoints_elsewhere(self, verb: str) -> None:
+        if os.path.islink(self.checkpoints):  # noqa: PTH114 (a NUL in the path is no link)
+            raise RunFolderTakenError(
+                f"{show(self.checkpoints)} is a link to another folder; nothing was {verb}."
+                " Remove the link, or name another folder with --out."
+            )
+
+    def _locked(self) -> int:
+        """A descriptor that holds the lock, signed by this process."""
+        for _ in range(_ATTEMPTS):
+            with files.refused("lock", self.lock_file):
+                descriptor = files.open_in_place(self.lock_file)
+            _held.add(descriptor)
+            try:
+                self._take(descriptor)
+                with files.refused("lock", self.lock_file):
+                    if self._is_ours_alone(descriptor):
+                        _sign(descriptor)
+                        return descriptor
+            except BaseException:
+                _release(descriptor)
+                raise
+            _release(descriptor)
+        raise SystemRefusedError(
+            f"cannot lock {show(self.lock_file)}: it keeps changing, or has other names (hard"
+            " links). Remove it if no training runs here."
+        )
+
     def _take(self, descriptor: int) -> None:
         with files.refused("lock", self.lock_file):
-            if not _locks(descriptor, fcntl.LOCK_EX):
-                time.sleep(INSTANT)  # perhaps somebody only asked whether it `is_in_use`
-                if not _locks(descriptor, fcntl.LOCK_EX):
-                    raise RunFolderTakenError(
-                        f"{show(self.path)} is in use by {_holder(descriptor)}. "
-                        "Wait, or name another folder with --out."
-                    )
-            since = time.strftime("%Y-%m-%d %H:%M")
-            text = f"process {os.getpid()} on {socket.gethostname()} (since {since})\n"
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, text.encode(), 0)
+            if _locks(descriptor, fcntl.LOCK_EX):
+                return
+            time.sleep(INSTANT)  # perhaps somebody only asked whether it `is_in_use`
+            if _locks(descriptor, fcntl.LOCK_EX):
+                return
+        raise RunFolderTakenError(
+            f"{show(self.path)} is in use by {_holder(descriptor)}."
+            " Wait, or name another folder with --out."
+        )
+
+    def _is_ours_alone(self, descriptor: int) -> bool:
+        """Whether the locked file is the one of this folder, and of no other as well.
+
+        One with more names, as ``cp -al`` leaves it, is replaced while its lock is held: who waits
+        for that lock finds another file afterwards, and must take the lock of that one.
+        """
+        locked, present = os.fstat(descriptor), self.lock_file.lstat()
+        if os.path.samestat(locked, present) and locked.st_nlink > 1:
+            files.part_from_other_names(self.lock_file)
+            return False
+        return os.path.samestat(locked, present)
 
 
 def resolve_checkpoint(path: Path) -> Path:
@@ -240,6 +269,19 @@ def _locks(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _sign(descriptor: int) -> None:
+    since = time.strftime("%Y-%m-%d %H:%M")
+    text = f"process {os.getpid()} on {socket.gethostname()} (since {since})\n"
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+
+
+def _release(descriptor: int) -> None:
+    if descriptor in _held:  # not so in a forked child
+        _held.discard(descriptor)
+        os.close(descriptor)
 
 
 def _holder(descriptor: int) -> str:

@@ -33,7 +33,9 @@ _WHAT_TO_DO = {
     errno.ENAMETOOLONG: "Choose a shorter name",
     errno.ENOTDIR: "A part of this path is no folder; choose another one",
     errno.EEXIST: "Choose another name",
+    errno.ELOOP: "What a link leads to is left alone; remove the link",
 }
+_LINES_READ_AT_ONCE = 1 << 16  # bytes
 
 
 @contextmanager
@@ -179,10 +181,35 @@ def read_exactly(stream: IO[bytes], count: int) -> bytearray:
     return content
 
 
+def open_in_place(path: Path, flags: int = 0) -> int:
+    """A descriptor to read and to change a regular file, made if it is missing.
+
+    What is changed in place must be what ``path`` names and nothing else, so a link is refused.
+    Nor does it wait, as for the reader of a FIFO. Raises ``OSError``.
+    """
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError("it is a device or a pipe, not a file")
+
+
+def part_from_other_names(path: Path) -> None:
+    """Replace a file by a copy of its own, so that what has it under other names keeps it as it is.
+
+    ``cp -al`` and the backups that build on it make such names. Atomic and durable. Raises
+    ``SystemRefusedError``, ``FileError``.
+    """
+    with reading(path) as (stream, _):
+        write_stream_atomically(path, iter(lambda: stream.read(_LINES_READ_AT_ONCE), b""))
+
+
 class LineWriter:
     """Adds lines to the end of a file, each handed to the system before ``append`` returns.
 
     A killed process therefore loses no line; what a power loss may not take needs ``sync``.
+    A link is never followed, and a file that has other names too is first replaced by a copy.
     Every method raises ``SystemRefusedError`` for what the system refuses.
     """
 
@@ -191,12 +218,12 @@ class LineWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with refused("open", path):
-            # O_NONBLOCK: a FIFO without a reader is an error instead of a wait without end.
-            self._descriptor = os.open(
-                path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666
-            )
+            self._descriptor = open_in_place(path, os.O_APPEND)
+            if os.fstat(self._descriptor).st_nlink > 1:
+                os.close(self._descriptor)
+                part_from_other_names(path)
+                self._descriptor = open_in_place(path, os.O_APPEND)
             try:
                 self.length = os.fstat(self._descriptor).st_size
                 sync_folder(path.parent)
@@ -222,13 +249,26 @@ class LineWriter:
             os.fsync(self._descriptor)
 
     def truncate_to(self, length: int) -> int:
-        """Drop everything after the first ``length`` bytes; how many of those were missing."""
-        missing = max(0, length - self.length)
-        if length < self.length:
-            with refused("truncate", self.path):
-                os.ftruncate(self._descriptor, length)
-            self.length = length
-        return missing
+        """Keep the whole lines within the first ``length`` bytes; how many of those were missing.
+
+        A torn line is dropped too, or the next one would be written onto its end.
+        """
+        with refused("truncate", self.path):
+            kept = self._end_of_last_line(min(length, self.length))
+            if kept < self.length:
+                os.ftruncate(self._descriptor, kept)
+        self.length = kept
+        return length - kept
+
+    def _end_of_last_line(self, stop: int) -> int:
+        """Where the last line that ends within the first ``stop`` bytes ends."""
+        while stop:
+            start = max(0, stop - _LINES_READ_AT_ONCE)
+            place = os.pread(self._descriptor, stop - start, start).rfind(b"\n")
+            if place >= 0:
+                return start + place + 1
+            stop = start
+        return 0
 
     def close(self) -> None:
         with refused("close", self.path):

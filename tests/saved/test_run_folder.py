@@ -420,6 +420,46 @@ def test_the_lock_follows_no_link(run: RunFolder, tmp_path: Path):
         pass
 
 
+def test_a_lock_with_other_names_is_replaced_and_they_stay_as_they_are(run: RunFolder):
+    precious = run.path / "precious"
+    precious.write_text("precious")
+    os.link(precious, run.lock_file)
+    for _ in range(2):
+        with run.lock():
+            assert f"process {os.getpid()} on " in run.lock_file.read_text()
+            assert run.lock_file.stat().st_nlink == 1
+            with pytest.raises(RunFolderTakenError), run.lock():
+                pass
+        assert precious.read_text() == "precious"
+
+
+def test_of_eight_at_once_one_wins_where_the_lock_has_other_names(run: RunFolder):
+    (run.path / "precious").write_text("precious")
+    for _ in range(3):
+        run.lock_file.unlink(missing_ok=True)
+        os.link(run.path / "precious", run.lock_file)
+        racers = [start(TRY_TO_LOCK, run.path) for _ in range(8)]
+        for racer in racers:
+            racer.stdin.write("go\n")
+        answers = [racer.stdout.readline() for racer in racers]
+        for racer in racers:
+            racer.communicate()
+        assert answers.count("won\n") == 1, answers
+        assert all(said == "won\n" or "is in use by " in said for said in answers)
+    assert (run.path / "precious").read_text() == "precious"
+
+
+def test_checkpoints_elsewhere_are_left_alone(run: RunFolder, tmp_path: Path):
+    fill(run)
+    kept = names(run.checkpoints)
+    other = RunFolder(tmp_path / "other")
+    other.path.mkdir()
+    other.checkpoints.symlink_to(run.checkpoints)
+    with pytest.raises(RunFolderTakenError, match=r"is a link to another folder.*--out"):
+        other.create()
+    assert names(run.checkpoints) == kept
+
+
 OUTLIVED = """if True:
     import os, subprocess, sys, time; from pathlib import Path
     from charlstm.saved.run_folder import RunFolder

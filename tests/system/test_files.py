@@ -395,19 +395,56 @@ def test_a_fault_while_adding_lines_leaves_no_torn_line(tmp_path: Path, error: i
         assert path.read_bytes() in (b"old\n", b"old\na new line\n")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_lines_to_a_full_device(tmp_path: Path):
-    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(SystemRefusedError) as caught, LineWriter(tmp_path / "metrics.jsonl") as to:
-        to.append("a line")
-    assert_one_line(caught, "metrics.jsonl", "No space left on device (needs 7 bytes)")
+def test_a_torn_line_is_dropped_wherever_the_file_is_cut(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    long = "x" * 200_000  # so that its beginning lies several reads before its end
+    path.write_text(f"one\n{long}\ntwo\nthr")
+    for length, left, missing in (
+        (200_099, 200_009, 90),
+        (200_008, 200_005, 3),
+        (150_000, 4, 149_996),
+        (3, 0, 3),
+    ):
+        with LineWriter(path) as writer:
+            assert writer.truncate_to(length) == missing
+            assert writer.length == path.stat().st_size == left
+    with LineWriter(path) as writer:
+        writer.append("anew")
+    assert path.read_text() == "anew\n"
 
 
-def test_lines_to_a_pipe_without_reader_do_not_wait(tmp_path: Path):
+@pytest.mark.parametrize("target", ["precious", "missing", "/dev/full", "folder"])
+def test_lines_are_never_written_through_a_link(tmp_path: Path, target: str):
+    (tmp_path / "precious").write_text("one\ntwo\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "metrics.jsonl").symlink_to(target)
+    with pytest.raises(SystemRefusedError) as caught:
+        LineWriter(tmp_path / "metrics.jsonl")
+    assert_one_line(caught, "metrics.jsonl: Too many levels of symbolic links. What a link")
+    assert (tmp_path / "precious").read_text() == "one\ntwo\n"
+    assert names(tmp_path) == ["folder", "metrics.jsonl", "precious"]
+
+
+def test_a_file_with_other_names_is_copied_before_a_line_is_changed(tmp_path: Path):
+    (tmp_path / "precious").write_text("one\ntwo\n")
+    os.link(tmp_path / "precious", tmp_path / "metrics.jsonl")
+    for text, left in (("three", "one\nthree\n"), ("four", "one\nfour\n")):
+        with LineWriter(tmp_path / "metrics.jsonl") as writer:
+            writer.truncate_to(4)
+            writer.append(text)
+        assert (tmp_path / "metrics.jsonl").read_text() == left
+    assert (tmp_path / "precious").read_text() == "one\ntwo\n"
+    assert names(tmp_path) == ["metrics.jsonl", "precious"]
+
+
+def test_lines_to_a_pipe_are_refused_and_do_not_wait(tmp_path: Path):
     os.mkfifo(tmp_path / "metrics.jsonl")
     start = time.monotonic()
-    with pytest.raises(SystemRefusedError):
-        LineWriter(tmp_path / "metrics.jsonl")
+    for reader in (None, os.open(tmp_path / "metrics.jsonl", os.O_RDONLY | os.O_NONBLOCK)):
+        with pytest.raises(SystemRefusedError, match="is a device or a pipe, not a file"):
+            LineWriter(tmp_path / "metrics.jsonl")
+        if reader is not None:
+            os.close(reader)
     assert time.monotonic() - start < 1
 
 

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -120,22 +121,50 @@ def test_a_disk_that_fills_up():
 
 
 @pytest.mark.parametrize("saved", [0, 9])
-def test_metrics_on_a_full_device(saved: int):
+def test_metrics_that_cannot_grow(saved: int):
+    """As on a full disk: what was begun of a line is taken back."""
     with quick_folder() as folder:
-        metrics = folder / "run" / "metrics.jsonl"
         if saved:
             complete(folder, f"training.steps={saved}")
-            metrics.unlink()
-        else:
-            metrics.parent.mkdir()
-        metrics.symlink_to("/dev/full")
         before = contents(folder)
-        line = only_line(complete(folder, "--resume", "output.checkpoint_every=0", code=5))
-        assert "cannot write run/metrics.jsonl: No space left on device (needs " in line
+        limit = 10_000
+
+        def limited() -> None:
+            undisturbed()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        options = ("--resume", "output.checkpoint_every=0", "evaluation.every=1000")
+        line = only_line(complete(folder, *options, code=5, before=limited))
+        assert "cannot write run/metrics.jsonl: File too large (needs " in line
         kept = f"The last saved step is {saved}, in run" if saved else "Nothing was saved yet"
-        assert line.endswith(f"Free some space. {kept}; continue with --resume.")
+        assert line.endswith(f"(ulimit -f). {kept}; continue with --resume.")
+        metrics = (folder / "run" / "metrics.jsonl").read_bytes()
+        assert limit - 500 < len(metrics) < limit
+        assert metrics.endswith(b"}\n")
         assert contents(folder) == before
         assert strays(folder) == []
+
+
+def test_links_and_pipes_in_a_run_folder():
+    """What a stranger's archive may hold: nothing is written through them, nothing waits."""
+    with quick_folder() as folder:
+        complete(folder, "training.steps=9")
+        precious = folder / "precious"
+        precious.write_text("precious\n")
+        shutil.copytree(folder / "run", folder / "kept")
+        for name in ("metrics.jsonl", "samples.txt", "run.lock", "checkpoints"):
+            for make in (lambda path: path.symlink_to(precious), os.mkfifo):
+                shutil.rmtree(folder / "run")
+                shutil.copytree(folder / "kept", folder / "run")
+                if name == "checkpoints":
+                    shutil.rmtree(folder / "run" / name)
+                else:
+                    (folder / "run" / name).unlink()
+                make(folder / "run" / name)
+                code, talk = finish(train(folder, "--resume", "training.steps=12"))
+                assert code in (3, 5, 6), talk
+                assert name in only_line(talk)
+                assert precious.read_text() == "precious\n"
 
 
 def test_talk_on_a_full_device_ends_nothing():

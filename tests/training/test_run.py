@@ -132,6 +132,44 @@ def test_many_files_are_announced_as_many(tmp_path: Path):
     assert said[0].startswith(start)
 
 
+@pytest.mark.parametrize(
+    ("name", "steps"), [("metrics.jsonl", 9), ("metrics.jsonl", 20), ("samples.txt", 20)]
+)
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+def test_resuming_leaves_alone_what_links_in_a_run_folder_lead_to(
+    tmp_path: Path, name: str, kind: str, steps: int
+):
+    sampled = {"output.sample_every": 4, "output.sample_length": 5}
+    config = tiny_config(tmp_path, **{"training.steps": steps}, **sampled)
+    train(config, tmp_path / "run", stop_after=9)
+    file, precious = tmp_path / "run" / name, tmp_path / "precious"
+    content = file.read_bytes() + b"and more\n"
+    precious.write_bytes(content)
+    file.unlink()
+    if kind == "link":
+        file.symlink_to(precious)
+        with pytest.raises(SystemRefusedError, match=f"{name}: .*remove the link"):
+            train(config, tmp_path / "run", resume=True)
+    else:
+        os.link(precious, file)
+        train(config, tmp_path / "run", resume=True)
+        assert file.read_bytes() != content
+    assert precious.read_bytes() == content
+
+
+def test_a_snapshot_of_hard_links_can_be_resumed_and_the_original_stays(tmp_path: Path):
+    sampled = {"output.sample_every": 4, "output.sample_length": 5}
+    config = tiny_config(tmp_path, **sampled)
+    train(config, tmp_path / "run", stop_after=9)
+    before = files(tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "snapshot", copy_function=os.link)
+    train(config, tmp_path / "snapshot", resume=True)
+    assert files(tmp_path / "run") == before
+    train(config, tmp_path / "run", resume=True)
+    a, b = (all_that_counts(tmp_path / name) for name in ("run", "snapshot"))
+    assert differing(a, b) == []
+
+
 def test_one_folder_one_trainer(tmp_path: Path):
     folder = RunFolder(tmp_path / "run")
     folder.create()
