@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from charlstm.cli.arguments import PathName
 from charlstm.messages import printable
 
 if TYPE_CHECKING:
-    from charlstm.look.score import Part, TextToScore
+    from charlstm.look.score import Losses, Part, TextToScore
     from charlstm.saved.checkpoint import LoadedModel
 
 
@@ -68,7 +69,7 @@ def command(
         write = write_json if as_json else write_tsv if as_tsv else write_table
         write(text, loaded, by)
         return
-    for _ in text.losses(loaded):
+    for _ in losses_of(text, loaded):
         pass
     figures = text.figures(loaded)
     if as_json:
@@ -82,11 +83,19 @@ def command(
         click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per char")
 
 
+def losses_of(text: "TextToScore", loaded: "LoadedModel") -> "Losses":
+    """As they are computed, with a bar on a terminal on which nothing else is being written."""
+    from charlstm.training.console import watched
+
+    return watched(text.losses(loaded), len(text.ids) - 1)
+
+
 def rows_of(text: "TextToScore", loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
     from charlstm.look.score import by_character, by_line
 
     parts = by_line if by == "line" else by_character
-    for part in parts(text.ids, loaded.vocabulary, text.losses(loaded)):
+    losses = text.losses(loaded) if sys.stdout.isatty() else losses_of(text, loaded)
+    for part in parts(text.ids, loaded.vocabulary, losses):
         yield line_row(part) if by == "line" else character_row(part)
 
 

@@ -1,19 +1,25 @@
 """What a training says on stderr: a progress bar on a terminal, else a plain line a report."""
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from charlstm.messages import figure
-from charlstm.nn.loss import bits
+from charlstm.messages import duration, figure, printable
 
 tqdm.monitor_interval = 0  # its thread would have to be waited for at every signal
 
 Say = Callable[[str], None]
+Piece = TypeVar("Piece", bound=Sized)
+
+FIRST_SAMPLE = 3.0
+"""Seconds of training until a terminal is shown what the model writes; each next takes twice as
+long, so that it is visibly better."""
+WIDTH_OF_BAR = 12
 
 
 def say(line: str) -> None:
@@ -33,35 +39,56 @@ def say_nothing(line: str) -> None:
 
 
 class Bar:
-    """A tqdm bar over the steps of the whole run, fed with characters."""
+    """A tqdm bar over the steps of the whole run, fed with characters; lines scroll above it."""
 
     def __init__(self, first_step: int, total_steps: int, characters_per_step: int) -> None:
         self._characters = characters_per_step
         self._started = time.perf_counter()
-        self._first = first_step
-        self._validation = ""
+        self._next_sample = FIRST_SAMPLE
+        self._first, self._total = first_step, total_steps
+        self._validation: list[str] = []
         self._bar: tqdm[Any] = tqdm(
             total=total_steps,
             initial=first_step,
             file=sys.stderr,
             mininterval=0.2,
             dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% {bar:20} step {n_fmt}/{total_fmt} {postfix} {remaining}",
+            bar_format="{percentage:3.0f}% {bar} {desc}",
         )
 
     def stepped(self, step: int, train_loss: float) -> None:
-        seconds = time.perf_counter() - self._started
-        speed = (step - self._first) * self._characters / max(seconds, 1e-9)
-        text = f"loss {figure(train_loss, 3)}{self._validation} {speed:,.0f} char/s"
-        self._bar.set_postfix_str(text, refresh=False)
+        seconds = max(time.perf_counter() - self._started, 1e-9)
+        done = step - self._first
+        parts = [
+            f"loss {figure(train_loss, 3)}",
+            *self._validation,
+            f"{duration((self._total - step) * seconds / done)} left",
+            f"{done * self._characters / seconds:,.0f} char/s",
+            f"step {step}/{self._total}",
+        ]
+        self._bar.set_description_str(fitting(parts, columns_of_stderr()), refresh=False)
         with suppress(OSError):
             self._bar.update()
 
-    def evaluated(self, val_loss: float) -> None:
-        self._validation = f" val {figure(val_loss, 3)} ({figure(bits(val_loss), 2)} bits)"
+    def evaluated(self, val_loss: float, best: float) -> None:
+        self._validation = [f"val {figure(val_loss, 3)}"]
+        if best < val_loss:
+            self._validation.append(f"best {figure(best, 3)}")
+
+    def wants_sample(self) -> bool:
+        """Whether it is time for a sample; by the clock, so nothing that is saved depends on it."""
+        if time.perf_counter() - self._started < self._next_sample:
+            return False
+        self._next_sample *= 2
+        return True
 
     def reported(self, line: str) -> None:
+        """The bar says as much."""
         del line
+
+    def noted(self, text: str) -> None:
+        """An evaluation or a sample."""
+        say(printable(text, keep="\n\t"))
 
     def warned(self, line: str) -> None:
         say(f"Warning: {line}")
@@ -77,11 +104,17 @@ class Lines:
     def stepped(self, step: int, train_loss: float) -> None:
         pass
 
-    def evaluated(self, val_loss: float) -> None:
+    def evaluated(self, val_loss: float, best: float) -> None:
         pass
+
+    def wants_sample(self) -> bool:
+        return False
 
     def reported(self, line: str) -> None:
         say(line)
+
+    def noted(self, text: str) -> None:
+        say(text)
 
     def warned(self, line: str) -> None:
         say(f"Warning: {line}")
@@ -96,6 +129,9 @@ class Silence(Lines):
     def reported(self, line: str) -> None:
         pass
 
+    def noted(self, text: str) -> None:
+        pass
+
     def warned(self, line: str) -> None:
         pass
 
@@ -108,6 +144,43 @@ def display_for(
 ) -> Display:
     if quiet:
         return Silence()
-    if sys.stderr is not None and sys.stderr.isatty():
+    if is_terminal():
         return Bar(first_step, total_steps, characters_per_step)
     return Lines()
+
+
+def watched(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
+    """The pieces; while they come, a bar on a terminal says how much of ``total`` they are."""
+    if not is_terminal():
+        yield from pieces
+        return
+    form = "{percentage:3.0f}% {bar} {n:,.0f} of {total:,.0f}, {remaining} left"
+    options: dict[str, Any] = {"leave": False, "delay": 1.0, "dynamic_ncols": True}
+    with tqdm(total=total, file=sys.stderr, bar_format=form, **options) as bar:
+        for piece in pieces:
+            yield piece
+            with suppress(OSError):
+                bar.update(len(piece))
+
+
+def is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def columns_of_stderr() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80
+
+
+def fitting(parts: Iterable[str], columns: int) -> str:
+    """The first of ``parts``, as many as there is room for beside percentage and bar."""
+    room = columns - len("100% ") - WIDTH_OF_BAR - 1
+    line = ""
+    for part in parts:
+        longer = f"{line}  {part}" if line else part
+        if len(longer) > room:
+            break
+        line = longer
+    return line

@@ -92,6 +92,8 @@ class RunRecorder:
 
     def stepped(self, trainer: Trainer, result: StepResult) -> None:
         self._display.stepped(trainer.step_number, result.loss)
+        if self._display.wants_sample():
+            self._display.noted(f"--- step {trainer.step_number}\n{self._written(trainer)}")
 
     def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:
         now = time.perf_counter()
@@ -145,18 +147,23 @@ class RunRecorder:
         line["improved"] = improved
         line["seconds"] = round(self._seconds(time.perf_counter()), 3)
         self._write(line)
-        self._display.evaluated(loss)
-        self._display.reported(
+        best = loss if progress.best_val_loss is None else progress.best_val_loss
+        self._display.evaluated(loss, best)
+        lower = "" if improved else f"  (best: {figure(best, 4)} at step {progress.best_step})"
+        self._display.noted(
             f"step {progress.step:>6}/{self._total_steps}  val {figure(loss, 4)} nats,"
-            f" {figure(bits(loss), 4)} bits/char{above}{'' if improved else '  (not better)'}"
+            f" {figure(bits(loss), 4)} bits/char{above}{lower}"
         )
 
     def sample(self, trainer: Trainer, progress: Progress, stop: Stop = never) -> None:
-        """With the run's seed, and without touching what training uses.
-
-        Raises `StoppedError`, having written nothing, if told to ``stop``.
-        """
+        """Raises `StoppedError`, having written nothing, if told to ``stop``."""
         assert self._samples is not None
+        text = f"--- step {progress.step}\n{self._written(trainer, stop)}"
+        self._samples.append(text)
+        self._display.noted(text)
+
+    def _written(self, trainer: Trainer, stop: Stop = never) -> str:
+        """A sample with the run's seed, made without touching what training uses."""
         config, vocabulary = self._identity.config, self._identity.vocabulary
         decoder = vocabulary.decoder()
         ids = generate(
@@ -167,9 +174,7 @@ class RunRecorder:
             choice=Choice(),
             seed=config.seed,
         )
-        text = "".join(decoder.decode(i) for i in paced(ids, Alone(), stop))
-        self._samples.append(f"--- step {progress.step}\n{text}")
-        self._display.reported(f"--- step {progress.step}\n{text}")
+        return "".join(decoder.decode(i) for i in paced(ids, Alone(), stop))
 
     def failed(self, progress: Progress, reason: str) -> None:
         """The last line of a run whose numbers went wrong; resuming takes it back."""

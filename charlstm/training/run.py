@@ -45,6 +45,7 @@ from charlstm.training.resuming import (
 )
 from charlstm.training.rounding import arithmetic_fingerprint
 from charlstm.training.setup import evaluation_of, plan_of, prepare
+from charlstm.training.summary import summary
 from charlstm.training.trainer import Requests, Trainer
 
 
@@ -89,7 +90,11 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
                 options.quiet, progress.step, dataset.total_steps, trainer.characters_per_step
             )
             recorder = RunRecorder(folder, identity, display, progress, dataset.total_steps)
-            return _train(dataset, trainer, progress, recorder)
+            outcome = _train(dataset, trainer, progress, recorder)
+        if not options.quiet and outcome.stopped_by is None:
+            for line in summary(dataset, progress, folder):
+                say(line)
+        return outcome
 
 
 def _warn_of_tasks(say: Say) -> None:

@@ -11,7 +11,17 @@ import pytest
 
 from charlstm.messages import duration, figure
 from charlstm.nn.loss import bits, perplexity
-from charlstm.training.console import Bar, Lines, Silence, display_for, say, say_nothing
+from charlstm.training import console
+from charlstm.training.console import (
+    Bar,
+    Lines,
+    Silence,
+    display_for,
+    fitting,
+    say,
+    say_nothing,
+    watched,
+)
 
 
 class Terminal(io.StringIO):
@@ -34,19 +44,50 @@ def test_a_bar():
     terminal = Terminal()
     with redirect_stderr(terminal):
         bar = Bar(2, 10, 12)
-        bar.evaluated(2.0)
+        bar.evaluated(2.0, 1.75)
         for step in range(3, 11):
             bar.stepped(step, 1.25)
         bar.reported("a line for files")
+        bar.noted("a sample\x1b[2J\nof two lines")
         bar.warned("mind the gap")
         bar.close()
     text = terminal.getvalue()
     last = re.split(r"[\r\n]+", text.rstrip())[-1]
     assert "100%" in last
-    assert "step 10/10" in last
-    assert "loss 1.250 val 2.000 (2.89 bits)" in last
+    assert "loss 1.250  val 2.000  best 1.750  0 s left" in last
+    assert "a sample\\x1b[2J\nof two lines\n" in text
     assert "a line for files" not in text
     assert "Warning: mind the gap\n" in text
+
+
+def test_a_terminal_is_shown_samples_ever_more_rarely(monkeypatch: pytest.MonkeyPatch):
+    now = 100.0
+    monkeypatch.setattr(console.time, "perf_counter", lambda: now)
+    with redirect_stderr(Terminal()):
+        bar = Bar(0, 10, 12)
+    wanted = []
+    for second in range(60):
+        now = 100.0 + second
+        if bar.wants_sample():
+            wanted.append(second)
+    assert wanted == [3, 6, 12, 24, 48]
+    assert not Lines().wants_sample()
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [(80, "loss 1.250  val 2.000  7 s left"), (40, "loss 1.250  val 2.000"), (9, "")],
+)
+def test_what_does_not_fit_beside_the_bar_is_left_out(columns: int, text: str):
+    parts = ["loss 1.250", "val 2.000", "7 s left"]
+    assert fitting(parts, columns) == text
+
+
+def test_pieces_are_handed_on(capsys: pytest.CaptureFixture[str]):
+    assert list(watched(["abc", "de"], 5)) == ["abc", "de"]
+    assert capsys.readouterr() == ("", "")
+    with redirect_stderr(Terminal()):
+        assert list(watched(["abc", "de"], 5)) == ["abc", "de"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +102,7 @@ def test_a_figure_stays_short(value: float, text: str):
 def test_lines(capsys: pytest.CaptureFixture[str]):
     lines = Lines()
     lines.stepped(1, 2.0)
-    lines.evaluated(2.0)
+    lines.evaluated(2.0, 1.75)
     lines.reported("step 1")
     lines.warned("mind the gap")
     lines.close()
@@ -72,7 +113,7 @@ def test_lines(capsys: pytest.CaptureFixture[str]):
 def test_silence(capsys: pytest.CaptureFixture[str]):
     silence = Silence()
     silence.stepped(1, 2.0)
-    silence.evaluated(2.0)
+    silence.evaluated(2.0, 1.75)
     silence.reported("step 1")
     silence.warned("mind the gap")
     silence.close()

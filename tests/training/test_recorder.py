@@ -26,11 +26,18 @@ from charlstm.training.trainer import Requests, StepResult
 
 class Listening(Silence):
     def __init__(self) -> None:
+        self.curious = False
         self.lines: list[str] = []
         self.warnings: list[str] = []
 
     def reported(self, line: str) -> None:
         self.lines.append(line)
+
+    def noted(self, text: str) -> None:
+        self.lines.append(text)
+
+    def wants_sample(self) -> bool:
+        return self.curious
 
     def warned(self, line: str) -> None:
         self.warnings.append(line)
@@ -108,6 +115,7 @@ def test_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_an_evaluation(tmp_path: Path, bits: float | None):
     made = Setup(tmp_path, bits=bits)
     made.progress.val_loss, made.progress.step = 2.0, 5
+    made.progress.best_val_loss, made.progress.best_step = 1.75, 3
     made.recorder.evaluated(made.trainer, made.progress, improved=False)
     (line,) = lines_of(made.folder.metrics)
     above = 2.0 / math.log(2) - 1.5
@@ -116,7 +124,7 @@ def test_an_evaluation(tmp_path: Path, bits: float | None):
     assert line.get("bits_above_source") == (None if bits is None else above)
     (told,) = made.display.lines
     assert told.startswith("step      5/40  val 2.0000 nats, 2.8854 bits/char")
-    assert told.endswith("  (not better)")
+    assert told.endswith("  (best: 1.7500 at step 3)")
     assert (f", {above:.3f} above the best" in told) == (bits is not None)
 
 
@@ -213,6 +221,25 @@ def test_samples(tmp_path: Path):
         seed=made.config.seed,
     )
     assert first[:9] == "".join(vocabulary.decode(ids) for ids in expected)
+
+
+def test_a_sample_on_the_screen_disturbs_nothing(tmp_path: Path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    made, other = Setup(tmp_path / "a"), Setup(tmp_path / "b")
+    made.display.curious = True
+    for _ in range(5):
+        for setup in (made, other):
+            result = setup.trainer.step(Requests())
+            setup.recorder.stepped(setup.trainer, result)
+    assert [text.partition("\n")[0] for text in made.display.lines] == [
+        f"--- step {step}" for step in range(1, 6)
+    ]
+    assert len({text.partition("\n")[2] for text in made.display.lines}) > 1
+    assert other.display.lines == []
+    np.testing.assert_array_equal(made.trainer.model.values, other.trainer.model.values)
+    np.testing.assert_array_equal(made.trainer.gathered_states(), other.trainer.gathered_states())
+    assert not made.folder.samples.exists()
 
 
 # Going wrong

@@ -1,0 +1,53 @@
+"""What is said of a run at its end: its loss beside those of simple methods, and a sample."""
+
+from collections.abc import Iterator
+
+from charlstm.messages import printable
+from charlstm.nn.loss import bits
+from charlstm.nn.sampling import Choice, generate
+from charlstm.saved.checkpoint import load_model
+from charlstm.saved.progress import Progress
+from charlstm.saved.run_folder import RunFolder
+from charlstm.text.baselines import baselines, excerpt
+from charlstm.training.dataset import Dataset
+
+
+def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator[str]:
+    """Lines for a reader."""
+    if progress.best_val_loss is not None:
+        yield from comparison(dataset, progress.best_val_loss)
+    yield "A sample:"
+    yield printable(sample_of(dataset, folder), keep="\n\t")
+
+
+def comparison(dataset: Dataset, loss: float) -> Iterator[str]:
+    """Bits per character of ever better methods; ``loss`` is the model's, in nats."""
+    parts = excerpt(dataset.train, dataset.validation)
+    used = "Bits per character on the validation part:"
+    if len(parts.train) < len(dataset.train) or len(parts.validation) < len(dataset.validation):
+        used = (
+            "Bits per character on the validation part (simple methods: on its first"
+            f" {len(parts.validation):,} characters, after {len(parts.train):,} of the training"
+            " part):"
+        )
+    yield used
+    for baseline in baselines(parts, dataset.corpus.vocabulary):
+        yield f"  {baseline.bits:6.3f}  {baseline.name}"
+    yield f"  {bits(loss):6.3f}  this model"
+    if dataset.source_bits is not None:
+        yield f"  {dataset.source_bits:6.3f}  the source of the text: no model can do better"
+
+
+def sample_of(dataset: Dataset, folder: RunFolder) -> str:
+    """What the best model writes, with the run's seed."""
+    loaded = load_model(folder.path)
+    ids = generate(
+        loaded.model,
+        loaded.vocabulary.default_start(),
+        count=1,
+        length=dataset.config.output.sample_length,
+        choice=Choice(),
+        seed=dataset.config.seed,
+    )
+    decoder = loaded.vocabulary.decoder()
+    return "".join(decoder.decode(one) for one in ids)
