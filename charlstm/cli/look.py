@@ -137,12 +137,9 @@ def choose_unit(
             raise ConfigError(f"--{name} {asked}: the model has {name}s 0 to {count - 1}")
     if layer is not None and unit is not None:
         return layer, unit
-    fitting = [
-        cell for cell in table.cells if layer in (None, cell.layer) and unit in (None, cell.unit)
-    ]
-    if not fitting:
+    best = table.best(layer, unit)
+    if best is None:
         return layer or 0, unit or 0
-    best = max(fitting, key=lambda cell: abs(cell.correlation))
     click.echo(f"{best.feature}: correlation {best.correlation:+.2f}", err=True)
     return best.layer, best.unit
 
@@ -161,6 +158,8 @@ def show_in_terminal(
     )
     click.echo(f"Layer {layer}, unit {unit}, {gate}", err=True)
     colours = colours_of(os.environ, is_terminal=sys.stdout.isatty())
-    for line in lines(text.characters, values, gate, colours):
+    ends = text.ends()
+    shown = [text.characters[place] for place in ends]
+    for line in lines(shown, values[ends], gate, colours):
         sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
     sys.stdout.buffer.flush()

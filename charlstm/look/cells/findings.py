@@ -27,6 +27,13 @@ class Table:
     cells: list[TellingCell]
     bits_per_char: float
 
+    def best(self, layer: int | None = None, unit: int | None = None) -> TellingCell | None:
+        """The cell of the strongest correlation with any feature; of these only, if given."""
+        fitting = (
+            cell for cell in self.cells if layer in (None, cell.layer) and unit in (None, cell.unit)
+        )
+        return max(fitting, key=lambda cell: abs(cell.correlation), default=None)
+
 
 @dataclass(frozen=True)
 class Findings:

@@ -7,7 +7,7 @@ import numpy as np
 
 from charlstm.text.vocabulary import Vocabulary
 
-NAMES = {"\n": "↵", "\t": "→", " ": "␣", "\x7f": "␡"}
+NAMES = {"\n": "↵", "\t": "→", " ": "␣", "\u00a0": "⍽", "\x7f": "␡"}
 
 
 def label(character: str) -> str:
@@ -25,8 +25,13 @@ def label(character: str) -> str:
 
 
 def in_text(characters: Iterable[str]) -> list[str]:
-    """Labels, but blanks and line breaks as they are."""
-    return [c if c in " \n" else label(c) for c in characters]
+    """Labels, but line breaks and blanks of all kinds as they are."""
+    return [c if c == "\n" or is_blank(c) else label(c) for c in characters]
+
+
+def is_blank(character: str) -> bool:
+    """A space: the usual one, one that does not break, a thin one, ..."""
+    return unicodedata.category(character) == "Zs"
 
 
 def bytes_in_text(characters: Sequence[str]) -> list[str]:
@@ -35,7 +40,7 @@ def bytes_in_text(characters: Sequence[str]) -> list[str]:
     while len(shown) < len(characters):
         character = characters[len(shown)]
         before = len(character.encode("utf-8", "surrogateescape")) - 1
-        shown += ["·"] * before + in_text([character])
+        shown += [""] * before + in_text([character])
     return shown[: len(characters)]
 
 

@@ -65,7 +65,7 @@ def _json(value: Any) -> str:
 
 
 def _facts(report: Findings, model: CharLM, vocabulary: Vocabulary) -> dict[str, Any]:
-    text, shape = report.text, model.shape
+    text, shape, best = report.text, model.shape, report.table.best()
     shown = glyphs.bytes_in_text if vocabulary.unit == "bytes" else glyphs.in_text
     return {
         "version": __version__,
@@ -82,6 +82,7 @@ def _facts(report: Findings, model: CharLM, vocabulary: Vocabulary) -> dict[str,
         "measure": MEASURE,
         "features": [{"name": f.name, "definition": f.definition} for f in FEATURES],
         "cells": [cell.as_dict() for cell in report.table.cells],
+        "best": best and [best.layer, best.unit],
         "saturation": report.saturation.round(3).tolist(),
         "saturated": [LEFT, RIGHT],
         "reach": report.saliency.norms.shape[1],

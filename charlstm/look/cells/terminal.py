@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from charlstm.look.cells.activations import SIGMOIDS
 from charlstm.look.cells.colours import DARK, LEVELS, Colour, level_of
-from charlstm.look.cells.glyphs import label
+from charlstm.look.cells.glyphs import is_blank, label
 from charlstm.nn.parameter import Array
 
 RESET = "\x1b[0m"
@@ -46,7 +46,7 @@ def _line_bounds(characters: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _plain(characters: Sequence[str]) -> str:
     """Nothing that a terminal would obey, and one column for each."""
-    return "".join(c if c == " " else label(c)[-1] for c in characters)
+    return "".join(c if is_blank(c) else label(c)[-1] for c in characters)
 
 
 def _painted(characters: Sequence[str], values: Array, colours: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.messages import show
@@ -20,13 +21,22 @@ STDIN = "-"
 @dataclass(frozen=True)
 class Text:
     """``characters[n]`` is what a reader sees of ``ids[n]``: of a bytes vocabulary, the whole
-    character that the byte belongs to. ``cut``: the file goes on.
+    character that the byte belongs to. ``cut``: the file goes on. ``bytewise``: ids are bytes.
     """
 
     name: str
     ids: Ids
     characters: list[str]
     cut: bool
+    bytewise: bool = False
+
+    def ends(self) -> NDArray[np.intp]:
+        """The places where a character ends: of a bytes vocabulary, its last byte."""
+        ends, place = [], 0
+        while place < len(self.characters):
+            place += len(_utf8(self.characters[place])) if self.bytewise else 1
+            ends.append(min(place, len(self.characters)) - 1)
+        return np.array(ends, np.intp)
 
 
 def read_text(
@@ -43,7 +53,8 @@ def read_text(
     if len(codes) < 2:
         raise FileError(f"{name}: a text of two characters or more is needed; found {len(codes)}")
     if vocabulary.unit == "bytes":
-        return Text(name, codes.astype(np.uint8), _character_of_each_byte(codes.tobytes()), cut)
+        characters = _character_of_each_byte(codes.tobytes())
+        return Text(name, codes.astype(np.uint8), characters, cut, bytewise=True)
     text = codes.astype("<u4").tobytes().decode("utf-32-le")
     if rules.replacement is not None:
         known = set(map(chr, vocabulary.code_points))
@@ -71,4 +82,8 @@ def _first(blocks: Iterator[Codes], count: int) -> Codes:
 
 def _character_of_each_byte(data: bytes) -> list[str]:
     characters = data.decode("utf-8", "surrogateescape")
-    return [c for c in characters for _ in c.encode("utf-8", "surrogateescape")]
+    return [c for c in characters for _ in _utf8(c)]
+
+
+def _utf8(character: str) -> bytes:
+    return character.encode("utf-8", "surrogateescape")

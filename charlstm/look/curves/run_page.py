@@ -42,10 +42,12 @@ def page(path: Path) -> str:
         raise FileError(f"{show(path)}: nothing to report, {problem}")
     state, history = state_of(folder, checkpoint)
     samples = read_samples(folder.samples)
+    tiles = list(_tiles(checkpoint, history, state))
     parts = {
+        "columns": str(columns_for(len(tiles))),
         "style": _file("page.css"),
         "name": escape(names_of([path])[0]),
-        "figures": "".join(_tiles(checkpoint, history, state)),
+        "figures": "".join(tiles),
         "curves": curves(history),
         "samples": "".join(_samples(samples)),
         "settings": "".join(_settings(checkpoint)),
@@ -68,6 +70,11 @@ def _file(name: str) -> str:
 def curves(history: History) -> str:
     panels = panels_of({"run": history}, METRICS)
     return "".join(map(figure, panels)) or "<p>No report has been written yet.</p>"
+
+
+def columns_for(tiles: int) -> int:
+    """At most two rows of at most four to begin with, and none with a single tile in it."""
+    return tiles if tiles <= 4 else -(-tiles // 2)
 
 
 def _tiles(checkpoint: Checkpoint, history: History, state: str) -> Iterator[str]:

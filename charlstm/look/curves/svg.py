@@ -55,8 +55,12 @@ def thinned(stroke: Stroke, most: int = MOST_POINTS) -> Stroke:
 
 def _paths(panel: Panel) -> Iterator[str]:
     for place, line in enumerate(panel.lines):
-        pieces = "".join(_path(thinned(stroke)) for stroke in panel.strokes(line))
+        strokes = list(panel.strokes(line))
+        pieces = "".join(_path(thinned(stroke)) for stroke in strokes)
         yield f'<path class="line-{place % COLOURS}" d="{pieces}"/>'
+        lonely = "".join(_path(stroke) for stroke in strokes if len(stroke) == 1)
+        if lonely:
+            yield f'<path class="line-{place % COLOURS} dots" d="{lonely}"/>'
 
 
 def _path(stroke: Stroke) -> str:

@@ -161,7 +161,8 @@ def test_colours_are_those_of_the_chosen_unit(browser: Browser, page: Path, look
     report, model, _ = look
     (piece,) = read(model, report.text.ids)
     browser.visit(page)
-    best = report.table.cells[0]
+    best = report.table.best()
+    assert best is not None
     assert browser.state() == (best.layer, best.unit, "c")
     for quantity in ("h", "f"):
         browser.find(f'[data-quantity="{quantity}"]').click()

@@ -107,3 +107,26 @@ def test_a_long_text_is_cut_and_said_to_be(
     out, err = capsys.readouterr()
     assert json.loads(out)["characters"] == 20_000
     assert "the first 20,000 characters" in err
+
+
+def test_the_page_opens_on_the_best_of_all_cells(
+    run: Path, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "p.html"
+    table = json_of([str(run), text, "--json", "-o", str(page)], capsys)
+    best = max(table["cells"], key=lambda cell: abs(cell["correlation"]))
+    assert facts_of(page.read_text(encoding="utf-8"))["best"] == [best["layer"], best["unit"]]
+
+
+def test_russian_in_bytes_is_shown_once(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    russian = "\u041c\u043e\u0440\u0435 \u0431\u044b\u043b\u043e \u0442\u0438\u0445\u043e.\n" * 8
+    train(tiny_config(tmp_path, russian, **{"data.unit": "bytes"}), tmp_path / "run")
+    source = str(tmp_path / "text.txt")
+    assert main(["look", str(tmp_path / "run"), source, "--terminal"]) == 0
+    out = capfdbinary.readouterr().out.decode()
+    assert out.splitlines()[0] == russian.split("\n", maxsplit=1)[0] + "\u21b5"
+    assert main(["look", str(tmp_path / "run"), source, "-o", str(tmp_path / "p.html")]) == 0
+    facts = facts_of((tmp_path / "p.html").read_text(encoding="utf-8"))
+    assert "".join(facts["text"]["characters"]) == russian

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from charlstm.look.cells.features import FEATURES
-from charlstm.look.cells.telling import Correlations, rank
+from charlstm.look.cells.findings import Table
+from charlstm.look.cells.telling import Correlations, TellingCell, rank
 
 
 def in_pieces(features: np.ndarray, units: np.ndarray, size: int) -> np.ndarray:
@@ -50,3 +51,12 @@ def test_zeros_have_no_place_in_the_table() -> None:
         "unit": 1,
         "correlation": -0.5,
     }
+
+
+def test_the_best_is_that_of_any_feature():
+    rows = [("a", 0, 1, -0.03), ("a", 1, 0, 0.02), ("b", 1, 2, -0.69), ("b", 0, 1, 0.5)]
+    table = Table([TellingCell(*row) for row in rows], 1.0)
+    assert table.best() == TellingCell("b", 1, 2, -0.69)
+    assert table.best(layer=0) == TellingCell("b", 0, 1, 0.5)
+    assert table.best(unit=0) == TellingCell("a", 1, 0, 0.02)
+    assert table.best(layer=3) is None

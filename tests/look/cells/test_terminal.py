@@ -51,3 +51,8 @@ def test_nothing_of_the_text_is_obeyed() -> None:
     for colours in (0, 256, 2**24):
         shown = "".join(lines(list("\x1b[2J\x07\x9b"), np.zeros(6), "c", colours))
         assert not re.search(r"[\x00-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;]*m)", shown)
+
+
+def test_blanks_of_all_kinds_are_blanks() -> None:
+    shown = next(lines(list("a\u00a0b\u2009c"), np.zeros(5), "c", 0))
+    assert shown == "a\u00a0b\u2009c"

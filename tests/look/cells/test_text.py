@@ -75,10 +75,13 @@ def test_bytes_know_their_character(tmp_path: Path) -> None:
     text = read_text(str(tmp_path / "t.txt"), Vocabulary.of_bytes(), PLAIN)
     assert text.ids.tobytes() == "éé“".encode() + b"\xffa"
     assert text.characters == [*"éééé“““", "\udcff", "a"]
-    assert glyphs.bytes_in_text(text.characters) == [*"·é·é··“", "\\xff", "a"]
+    assert glyphs.bytes_in_text(text.characters) == ["", "é", "", "é", "", "", "“", "\\xff", "a"]
+    assert text.ends().tolist() == [1, 3, 6, 7, 8]
 
 
 def test_everything_can_be_seen() -> None:
+    assert glyphs.in_text("\u00a0\u2009\u3000") == ["\u00a0", "\u2009", "\u3000"]
+    assert glyphs.label("\u00a0") == "⍽"
     assert glyphs.in_text("a \n\t\x00\x1b\u0301\u202e<") == [
         *["a", " ", "\n", "→", "␀", "␛", "◌\u0301", "U+202E", "<"]
     ]

@@ -12,7 +12,7 @@ import tiny
 from charlstm.config.schema import all_settings
 from charlstm.errors import FileError
 from charlstm.look.curves.panels import Line, Panel, panels_of
-from charlstm.look.curves.run_page import LONGEST_SAMPLE, page
+from charlstm.look.curves.run_page import LONGEST_SAMPLE, columns_for, page
 from charlstm.look.curves.svg import MOST_POINTS, figure, thinned
 from charlstm.saved.history import Curve, History
 from charlstm.saved.samples import Sample, read_samples, spread
@@ -215,6 +215,28 @@ def test_gaps_and_lonely_points():
     curve = Curve([0, 1, 2, 3, 4], [1.0, float("nan"), 2.0, 3.0, float("nan")])
     source = figure(Panel("loss", "step", [Line("a", curve)]))
     assert re.search(r'd="M0\.0 1000\.0L0\.0 1000\.0M500\.0 500\.0L750\.0 0\.0"', source)
+
+
+def test_a_point_that_stands_alone_is_a_dot():
+    lonely = Curve([5, 6, 7], [2.0, float("nan"), float("nan")])
+    source = figure(Panel("loss", "step", [Line("a", lonely)]))
+    assert re.search(r'<path class="line-0 dots" d="M[\d. ]+L[\d. ]+"/>', source)
+    whole = figure(Panel("loss", "step", [Line("a", Curve([5, 6], [2.0, 1.0]))]))
+    assert "dots" not in whole
+
+
+@pytest.mark.parametrize("tiles", range(1, 9))
+def test_no_tile_stands_alone_in_its_row(tiles: int):
+    columns = columns_for(tiles)
+    assert columns <= 4
+    assert tiles % columns != 1 or tiles == 1
+    assert -(-tiles // columns) <= 2
+
+
+def test_the_page_says_how_many_columns(run: Path):
+    html = page(run)
+    tiles = html.partition("</dl>")[0].count("<dt>")
+    assert f'class="figures" style="--columns: {columns_for(tiles)}"' in html
 
 
 def test_labels_are_escaped():

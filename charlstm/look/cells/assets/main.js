@@ -198,8 +198,8 @@ async function start() {
   showGatePlots((layer, unit, quantity) => page.choose({ layer, unit, quantity }));
   listen(page);
   keepBelowHeader();
-  const best = facts.cells[0];
-  page.choose(best ? { layer: best.layer, unit: best.unit } : {});
+  const [layer, unit] = facts.best ?? [0, 0];
+  page.choose({ layer, unit });
   document.documentElement.dataset.ready = "yes";
   return page;
 }

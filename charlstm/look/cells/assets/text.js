@@ -29,6 +29,7 @@ class TextView {
     this.spans.forEach((span, n) => {
       let name = `v${level(n) + facts.levels}`;
       if (facts.text.characters[n] === "\n") name += " end";
+      if (facts.text.characters[n] === "") name += " part";
       if (name === this.levels[n]) return;
       this.levels[n] = name;
       span.className = name;
