@@ -62,7 +62,7 @@ torture: $(INSTALLED)
 	$(BIN)/python -m pytest --torture -o faulthandler_timeout=3600
 
 cluster: $(INSTALLED)
-	nice $(BIN)/python tests/cluster/run.py
+	$(BIN)/python tests/cluster/run.py
 
 clean:
 	rm -rf $(VENV) .venv-oldest dist build .mypy_cache .ruff_cache .pytest_cache

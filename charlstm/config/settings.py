@@ -119,6 +119,9 @@ class TrainingConfig:
     blas_threads: int | Literal["auto"] = setting(
         "auto", "threads of each process's matrix products", low=1, may_change=True
     )
+    rank_timeout: float = setting(
+        60.0, "seconds to wait for a rank on another machine; 0: for ever", low=0, may_change=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

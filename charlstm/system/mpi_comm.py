@@ -16,13 +16,14 @@ import numpy as np
 
 from charlstm.errors import ConfigError, UserError
 from charlstm.system import mpi_launcher
-from charlstm.system.comm import Array
+from charlstm.system.comm import Array, Comm, sum_in_order
+from charlstm.system.mpi_apart import ApartComm
 
 _FOR_RANK_0 = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class MpiComm:
-    """`Comm` over an mpi4py communicator."""
+    """`Comm` over an mpi4py communicator whose ranks are on one machine."""
 
     def __init__(self, communicator: Any) -> None:
         self.rank: int = communicator.Get_rank()
@@ -41,11 +42,11 @@ class MpiComm:
         self._communicator.Alltoallv(
             (vector, (counts, ends[:-1])), (parts, ([own] * self.size, places))
         )
-        total = _sum_in_order(parts)
+        total = sum_in_order(parts)
         self._communicator.Allgatherv(total, (vector, (counts, ends[:-1])))
         rows = np.empty((self.size, scalars.size), scalars.dtype)
         self._communicator.Allgather(scalars, rows)
-        scalars[:] = _sum_in_order(rows)
+        scalars[:] = sum_in_order(rows)
 
     def broadcast(self, array: Array) -> None:
         self._communicator.Bcast(array)
@@ -55,19 +56,24 @@ class MpiComm:
         return array if parts is None else np.concatenate(parts, axis=axis)
 
 
-def _sum_in_order(parts: Array) -> Array:
-    total: Array = parts[0]
-    for part in parts[1:]:
-        total += part
-    return total
+def comm_of(communicator: Any, timeout: float = 0) -> Comm:
+    """On one machine the library knows best; between several, see `ApartComm`."""
+    from mpi4py import MPI  # noqa: PLC0415
+
+    machines = communicator.allgather(socket.gethostname())
+    near = communicator.Split_type(MPI.COMM_TYPE_SHARED)
+    together = near.Get_size() == communicator.Get_size()
+    near.Free()
+    return MpiComm(communicator) if together else ApartComm(communicator, machines, timeout)
 
 
 @contextmanager
-def leading(setup: Mapping[str, Any], lanes: int) -> Iterator[MpiComm]:
+def leading(setup: Mapping[str, Any], lanes: int, timeout: float) -> Iterator[Comm]:
     """Be rank 0: the others start to work by ``setup``, on their shares of ``lanes``.
 
-    Raises `ConfigError` if there are more ranks than lanes. An error while they work ends all of
-    them, after it has been reported here, for the caller would have nobody left to report to.
+    ``timeout``: seconds to wait for a rank on another machine; 0: for ever. Raises `ConfigError`
+    if there are more ranks than lanes. An error while they work ends all of them, after it has been
+    reported here, for the caller would have nobody left to report to.
     """
     ranks = mpi_launcher.world().Get_size()
     if ranks > lanes:
@@ -76,15 +82,15 @@ def leading(setup: Mapping[str, Any], lanes: int) -> Iterator[MpiComm]:
         )
     mpi_launcher.tell(setup)
     with _all_or_none("Error"):
-        yield MpiComm(mpi_launcher.world())
+        yield comm_of(mpi_launcher.world(), timeout)
 
 
 @contextmanager
-def helping() -> Iterator[MpiComm]:
+def helping() -> Iterator[Comm]:
     """Be another rank. Signals are for rank 0, which decides for all."""
     for number in _FOR_RANK_0:
         signal.signal(number, signal.SIG_IGN)
-    comm = MpiComm(mpi_launcher.world())
+    comm = comm_of(mpi_launcher.world())
     with _all_or_none(f"Error: rank {comm.rank} on {socket.gethostname()}"):
         yield comm
 

@@ -149,7 +149,7 @@ def ranks_for(
         "environment": resources.environment,
     }
     if launched():
-        return leading(setup, config.training.batch_size)
+        return leading(setup, config.training.batch_size, config.training.rank_timeout)
     if resources.workers == 1:
         return nullcontext(Alone())
     shape = from_config.shape_of(config, dataset.corpus.vocabulary.size)

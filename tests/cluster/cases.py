@@ -47,5 +47,5 @@ def run_all(cases: Iterable[Case]) -> int:
         outcome, found = _outcome(case)
         seconds = time.monotonic() - started
         failed += outcome == "FAILED"
-        print(f"{case.name:44} {outcome:10} {seconds:5.0f}  {found}", flush=True)
+        print(f"{case.name:44} {outcome:10} {seconds:5.0f}  {found[-900:]}", flush=True)
     return failed

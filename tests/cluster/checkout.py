@@ -56,9 +56,9 @@ def _copy(names: Iterable[str], folder: Path) -> None:
 
 
 def _tracked(*under: str) -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *under], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    )
+    """What belongs to the checkout, committed or not yet."""
+    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *under)
+    listed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
 
 

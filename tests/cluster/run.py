@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import links
+import ranks
 import scripts
 import slurm
 from cases import Case, run_all
@@ -40,7 +43,9 @@ def main(words: list[str]) -> int:
         except MissingError as reason:
             print(f"skipped: {reason}", file=sys.stderr)
             return 0
-        return 1 if run_all(chosen(scripts.cases(scripts.Users(queue, folder)), words)) else 0
+        users, ranked = scripts.Users(queue, folder), ranks.Hosts(queue, folder)
+        every = chain(ranks.cases(ranked), links.cases(ranked), scripts.cases(users))
+        return 1 if run_all(chosen(every, words)) else 0
 
 
 if __name__ == "__main__":

@@ -1,27 +1,31 @@
 """Run by test_mpi_comm under a real launcher: every operation, with known results."""
 
 import sys
+from itertools import product
 
 import numpy as np
 
+from charlstm.system.comm import Comm
+from charlstm.system.mpi_apart import PIECE, ApartComm
 from charlstm.system.mpi_comm import MpiComm
 from charlstm.system.mpi_launcher import hear, is_helper, ranks_on_this_machine, tell, world
 
-LENGTH = 101
+LENGTHS = (101, PIECE + 7)  # one piece or less, and more than one for each of three ranks
 
 
-def vector_of(rank: int, dtype: str) -> np.ndarray:
-    return np.random.default_rng(rank).standard_normal(LENGTH).astype(dtype)
+def vector_of(rank: int, dtype: str, length: int) -> np.ndarray:
+    return np.random.default_rng(rank).standard_normal(length).astype(dtype)
 
 
-def check_operations(comm: MpiComm) -> None:
+def check_operations(comm: Comm) -> None:
     ranks = range(comm.size)
-    for dtype in ("float32", "float64"):
-        vector, scalars = vector_of(comm.rank, dtype), np.array([0.1 * comm.rank, 1.0, 7.0])
+    for dtype, length in product(("float32", "float64"), LENGTHS):
+        vector = vector_of(comm.rank, dtype, length)
+        scalars = np.array([0.1 * comm.rank, 1.0, 7.0])
         comm.all_reduce(vector, scalars)
-        expected = vector_of(0, dtype)
+        expected = vector_of(0, dtype, length)
         for rank in ranks[1:]:
-            expected = expected + vector_of(rank, dtype)
+            expected = expected + vector_of(rank, dtype, length)
         assert vector.tobytes() == expected.tobytes()
         assert scalars.tolist() == [sum(0.1 * r for r in ranks), comm.size, 7.0 * comm.size]
 
@@ -49,7 +53,10 @@ def main() -> None:
     else:
         tell(message)
     assert ranks_on_this_machine() == world().Get_size()
+    machines = [f"n{rank}" for rank in range(world().Get_size())]
     check_operations(MpiComm(world()))
+    for timeout in (0, 30):
+        check_operations(ApartComm(world(), machines, timeout))
     sys.stdout.write(f"rank {world().Get_rank()} of {world().Get_size()} agrees\n")
 
 

@@ -19,9 +19,10 @@ from tiny import TEXT, all_that_counts, differing, metrics, newest, tiny_config,
 from charlstm.config.writing import dump_config
 from charlstm.errors import ConfigError
 from charlstm.saved.run_folder import RunFolder
-from charlstm.system import mpi_launcher
+from charlstm.system import mpi_apart, mpi_launcher
 
 OPERATIONS = HELPERS / "mpi_operations.py"
+SILENCE = HELPERS / "mpi_silence.py"
 
 # More ranks than cores, as root if need be, in a container, sharing the cores with other tests.
 LENIENT = {
@@ -102,6 +103,28 @@ def test_operations(ranks: int) -> None:
     assert code == 0, err
     expected = [f"rank {rank} of {ranks} agrees" for rank in range(ranks)]
     assert sorted(out.splitlines()) == expected
+
+
+@needs_mpi
+def test_a_rank_elsewhere_that_says_nothing_is_named() -> None:
+    code, out, err = ended(start(3, SILENCE, 50, 0.5))
+    assert code == 5, err
+    assert "rank 1 on there has not been heard of for 0.5 seconds (training.rank_timeout)" in out
+
+
+@needs_mpi
+def test_a_rank_elsewhere_that_is_slow_is_waited_for() -> None:
+    code, out, err = ended(start(3, SILENCE, 1, 30))
+    assert code == 0, err
+    sums = [3 * 3, 3 * 3]  # 0 + 1 + 2, then three of these; three times 1, then three of these
+    assert sorted(out.splitlines()) == [f"rank {r} has {sums[0]}, {sums[1]}" for r in range(3)]
+
+
+def test_while_a_program_is_stopped_it_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 100.25, 100.75, 5000.0, 5000.5])
+    monkeypatch.setattr(mpi_apart.time, "monotonic", lambda: next(times))
+    clock = mpi_apart._Clock()
+    assert [clock.waited() for _ in range(4)] == [0.25, 0.75, 1.75, 2.25]
 
 
 @needs_mpi
