@@ -190,22 +190,27 @@ class Model:
 
 @dataclass(frozen=True)
 class Network:
-    """``bandwidth`` in bytes a second and ``latency`` in seconds, of one rank's link."""
+    """One rank's link: bytes a second, seconds one way, seconds that a core needs for a message."""
 
     name: str
     bandwidth: float
     latency: float
+    message: float
 
     def all_reduce(self, parameters: int, ranks: int) -> float:
-        """Two exchanges in which each rank sends (R - 1) / R of a vector, in R - 1 messages."""
+        """Two exchanges in which each rank sends (R - 1) / R of a vector, in R - 1 messages.
+
+        They arrive together: the way counts twice, and once more for what TCP has to learn of it.
+        """
         share = (ranks - 1) / ranks
-        return 2 * (share * 4 * parameters / self.bandwidth + (ranks - 1) * self.latency)
+        messages = (ranks - 1) * self.message
+        return 2 * (share * 4 * parameters / self.bandwidth + messages) + 3 * self.latency
 
 
 NETWORKS = (
-    Network("1 Gbit/s Ethernet", 0.117e9, 50e-6),
-    Network("10 Gbit/s Ethernet", 1.17e9, 20e-6),
-    Network("100 Gbit/s InfiniBand", 12e9, 2e-6),
+    Network("1 Gbit/s Ethernet", 0.117e9, 50e-6, 15e-6),
+    Network("10 Gbit/s Ethernet", 1.17e9, 20e-6, 15e-6),
+    Network("100 Gbit/s InfiniBand", 12e9, 2e-6, 4e-6),
 )
 SHAPES = ((128, 2, 50, 50), (512, 2, 100, 50), (1024, 1, 128, 128))  # H, layers, B, T
 

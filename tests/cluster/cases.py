@@ -41,11 +41,11 @@ def _outcome(case: Case) -> tuple[str, str]:
 def run_all(cases: Iterable[Case]) -> int:
     """Run them one after the other and print a row for each: how many failed."""
     failed = 0
-    print(f"{'case':44} {'ended':10} {'s':>5}  what happened", flush=True)
+    print(f"{'case':48} {'ended':10} {'s':>5}  what happened", flush=True)
     for case in cases:
         started = time.monotonic()
         outcome, found = _outcome(case)
         seconds = time.monotonic() - started
         failed += outcome == "FAILED"
-        print(f"{case.name:44} {outcome:10} {seconds:5.0f}  {found[-900:]}", flush=True)
+        print(f"{case.name:48} {outcome:10} {seconds:5.0f}  {found[-900:]}", flush=True)
     return failed

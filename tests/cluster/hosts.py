@@ -5,8 +5,8 @@ runs there and takes the network away. So nothing is left behind, even if this p
 Traffic stays on the switch: it has no way out to the machine's own network.
 """
 
-import json
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -27,11 +27,12 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Host:
-    """``holder`` is the first process in it, seen from outside; ``started`` is what it runs."""
+    """``holder`` is its first process, seen from outside; ``started`` is what else it runs."""
 
     name: str
     address: str
     holder: int
+    switch: "Host | None" = None
     started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     def command(self, *arguments: object, folder: Path | None = None) -> list[str]:
@@ -68,14 +69,29 @@ class Host:
     def unlimited(self) -> None:
         self.run("tc", "qdisc", "del", "dev", "eth0", "root", check=False)
 
+    @contextmanager
+    def far_away(self, milliseconds: float) -> Iterator[None]:
+        """What it sends and what it gets is under way for so long, on top of all else."""
+        switch, near = self.switch, f"to-{self.name}"
+        assert switch is not None
+        for command in (
+            f"add {near} up promisc on type veth peer name at-{self.name}",
+            f"set at-{self.name} master switch up",
+            f"set {self.name} nomaster promisc on",
+        ):
+            switch.run("ip", "link", *command.split())
+        program = Path(__file__).with_name("delay.py")
+        switch.start(sys.executable, program, self.name, near, milliseconds)
+        try:
+            yield
+        finally:
+            switch.run("ip", "link", "del", near)
+            switch.run("pkill", "-f", f"delay.py {self.name}", check=False)
+            switch.run("ip", "link", "set", self.name, "master", "switch")
+
     def set_link(self, state: str) -> None:
         """``up`` or ``down``: a cable that is pulled, for both sides hear nothing more."""
         self.run("ip", "link", "set", "eth0", state)
-
-    def sent(self) -> int:
-        """Bytes that left by its link so far."""
-        shown = json.loads(self.run("ip", "-json", "-stats", "link", "show", "eth0"))
-        return int(shown[0]["stats64"]["tx"]["bytes"])
 
 
 def _first_process_of(holder: "subprocess.Popen[bytes]") -> int:
@@ -90,11 +106,11 @@ def _first_process_of(holder: "subprocess.Popen[bytes]") -> int:
 
 
 @contextmanager
-def held(name: str, address: str = "") -> Iterator[Host]:
+def held(name: str, address: str = "", switch: Host | None = None) -> Iterator[Host]:
     holder = subprocess.Popen(HELD, stderr=subprocess.PIPE)
     started: list[subprocess.Popen[str]] = []
     try:
-        yield Host(name, address, _first_process_of(holder), started)
+        yield Host(name, address, _first_process_of(holder), switch, started)
     finally:
         holder.kill()
         holder.communicate()
@@ -133,7 +149,7 @@ def on_a_switch(names: Sequence[str], folder: Path) -> Iterator[list[Host]]:
     with ExitStack() as stack:
         switch = stack.enter_context(held("switch"))
         _outcome("bridge", switch.command("ip", "link", "add", "switch", "up", "type", "bridge"))
-        hosts = [stack.enter_context(held(*pair)) for pair in pairs]
+        hosts = [stack.enter_context(held(*pair, switch)) for pair in pairs]
         for host in hosts:
             host.run("hostname", host.name)
             host.run("mount", "--bind", known, "/etc/hosts")

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -15,13 +15,18 @@ from ranks import PYTHON, Hosts, said
 
 PARAMETERS = {"2 x 128": 239_297, "2 x 512": 3_316_289}
 ON_THE_WIRE = 1514 / 1448  # a full Ethernet frame, with its headers, to what it carries
+LATENCIES, MESSAGE = 3, 0.015  # ways of a step; milliseconds of a core
+WINDOW = 3e6  # bytes that Linux lets be under way, unless told otherwise
 AT_MOST = 1.3
 
 
-def formula(parameters: int, ranks: int, megabits: int) -> float:
-    """Milliseconds: that of docs/scaling.md, without delay."""
+def formula(parameters: int, ranks: int, megabits: int, delay: float) -> float:
+    """Milliseconds: that of docs/scaling.md."""
     bits = 2 * 32 * parameters * (ranks - 1) / ranks
-    return ON_THE_WIRE * bits / (1e3 * megabits)
+    long = delay and 4 * parameters / ranks > WINDOW
+    window = 8 * WINDOW / (2e3 * delay) if long else megabits
+    across = ON_THE_WIRE * bits / (1e3 * min(megabits, window))
+    return across + 2 * (ranks - 1) * MESSAGE + LATENCIES * delay
 
 
 def busy_share() -> float:
@@ -38,25 +43,27 @@ def busy_share() -> float:
 
 
 @contextmanager
-def limited(hosts: list[Host], megabits: int) -> Iterator[None]:
+def links_of(hosts: list[Host], megabits: int, delay: float) -> Iterator[None]:
+    """``delay``: milliseconds each way, between the last host and the others."""
     for host in hosts:
         host.limit(megabits)
     try:
-        yield
+        with hosts[-1].far_away(delay) if delay else nullcontext():
+            yield
     finally:
         for host in hosts:
             host.unlimited()
 
 
-def exchange(hosts: Hosts, ranks: int, model: str, megabits: int) -> str:
+def exchange(hosts: Hosts, ranks: int, model: str, megabits: int, delay: float) -> str:
     busy = busy_share()
     parameters = PARAMETERS[model]
-    expected = formula(parameters, ranks, megabits)
+    expected = formula(parameters, ranks, megabits, delay)
     times = max(3, min(40, int(6000 / expected)))
-    checkout = hosts.prepare(f"exchange-{ranks}-{parameters}-{megabits}", 1, 0)
+    checkout = hosts.prepare(f"exchange-{ranks}-{parameters}-{megabits}-{delay}", 1, 0)
     program = (PYTHON, ROOT / "tests/cluster/exchange.py", parameters, times)
     with (
-        limited(list(hosts.slurm.hosts[:ranks]), megabits),
+        links_of(list(hosts.slurm.hosts[:ranks]), megabits, delay),
         hosts.srun(checkout, f"-N{ranks} -n{ranks} --mpi=pmix --quiet", *program) as step,
     ):
         expect(step.wait(timeout=200) == 0, said(checkout))
@@ -73,8 +80,8 @@ def exchange(hosts: Hosts, ranks: int, model: str, megabits: int) -> str:
 
 
 def cases(hosts: Hosts) -> Iterator[Case]:
-    for megabits in (100, 1000):
-        for ranks in (2, 4):
-            for model in PARAMETERS:
-                name = f"exchange: {model}, {ranks} ranks, {megabits} Mbit/s"
-                yield Case(name, partial(exchange, hosts, ranks, model, megabits))
+    near = [(ranks, speed, 0) for speed in (100, 1000) for ranks in (2, 4)]
+    for ranks, megabits, delay in (*near, (2, 1000, 1), (2, 1000, 25)):
+        for model in PARAMETERS:
+            name = f"exchange: {model}, {ranks} ranks, {megabits} Mbit/s, {delay} ms"
+            yield Case(name, partial(exchange, hosts, ranks, model, megabits, delay))
