@@ -160,6 +160,29 @@ def is_requeued(users: Users, script: Script) -> str:
     return f"saved step {saved}, went on to {job.newest()}; {state(ended)}"
 
 
+MPIRUN = Script("mpirun.sh", "runs/mpirun")
+MPIRUN_SCRIPT = """\
+#!/bin/bash
+#SBATCH --nodes=2 --ntasks-per-node=1 --time=2 --signal=B:USR1@30
+. .venv/bin/activate
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+exec mpirun charlstm train configs/quickstart.yaml --out runs/mpirun --resume
+"""
+
+
+def mpirun_in_a_script(users: Users) -> str:
+    """As docs/scaling.md advises: the signal makes it save, and it goes on to its limit."""
+    checkout = users.prepare(ENDLESS, 0)
+    (checkout.folder / MPIRUN.name).write_text(MPIRUN_SCRIPT)
+    job = users.submit(checkout, MPIRUN)
+    job.wait(lambda _: job.newest() > 0, seconds=120)
+    expect(job.newest() > 0, f"nothing saved: {job.told()}")
+    reports = job.reports()
+    job.wait(lambda _: job.reports() > reports, seconds=30)
+    expect(job.reports() > reports, f"does not go on: {job.told()}")
+    return f"saved step {job.newest()} and went on; {state(job.cancel())}"
+
+
 def cases(users: Users) -> Iterator[Case]:
     for script in (MPI, ARRAY, README):
         yield Case(f"{script.name}: missing text", partial(has_no_text, users, script))
@@ -169,3 +192,4 @@ def cases(users: Users) -> Iterator[Case]:
         yield Case(f"{script.name}: time limit", partial(reaches_its_limit, users, script))
         yield Case(f"{script.name}: scancel", partial(is_cancelled, users, script))
     yield Case(f"{MPI.name}: scontrol requeue", partial(is_requeued, users, MPI))
+    yield Case("mpirun in a script, USR1", partial(mpirun_in_a_script, users))
