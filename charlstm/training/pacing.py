@@ -52,4 +52,4 @@ def _pieces_until_the_next_question(comm: Comm, stop: Stop, done: int, seconds: 
     comm.all_reduce(np.zeros(0), answer)
     if answer[0]:
         raise StoppedError
-    return int(answer[1])
+    return max(1, int(answer[1]))
