@@ -1,4 +1,4 @@
-"""From a configuration to the things it describes. Below this file nobody sees a Config."""
+"""From a configuration to the things it describes, none of which keeps a Config."""
 
 import math
 

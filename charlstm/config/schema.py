@@ -1,4 +1,4 @@
-"""What there is to know about each setting, read from the classes of `config`."""
+"""What there is to know about each setting, read from the classes of `settings`."""
 
 import itertools
 import types

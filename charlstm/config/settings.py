@@ -2,7 +2,7 @@
 
 The classes are the schema: names, types and choices come from their annotations, the rest from
 ``setting(...)``. The loader, the commented file that ``charlstm config`` prints and the shell
-completion are made from them (see `config_schema`), so none of the three can go stale.
+completion are made from them (see `schema`), so none of the three can go stale.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From a `Config` to plain values and to commented YAML, which `config_reading` reads back."""
+"""From a `Config` to plain values and to commented YAML, which `reading` reads back."""
 
 import re
 from collections.abc import Mapping

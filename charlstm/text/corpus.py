@@ -2,7 +2,7 @@
 
 Files are read twice in blocks, once to count characters and once to encode them, so that a text
 costs what its ids cost: one byte a character up to 256 different ones. The ids of a long text can
-be kept in a file (see `corpus_cache`); then it is read once and for all, and takes no memory.
+be kept in a file (see `cache`); then it is read once and for all, and takes no memory.
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""A run on one page: curves, settings, samples, vocabulary, environment."""
+"""Runs in pictures and beside each other: curves, a table of several, a page of one."""
