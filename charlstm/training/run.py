@@ -208,7 +208,7 @@ def _what_was_kept(recorder: RunRecorder) -> Iterator[None]:
             else "Nothing was saved yet"
         )
         advice = (
-            "try a smaller training.learning_rate or clip_norm, with --resume or in a new run"
+            "try a smaller training.learning_rate or clip_norm in a new run"
             if isinstance(error, DivergedError)
             else "continue with --resume"
         )
