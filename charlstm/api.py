@@ -32,6 +32,8 @@ __all__ = ["Model", "Part", "Score", "Training", "load", "train"]
 
 Name = str | PathLike[str]
 
+MOST_TEXTS = 100_000
+
 
 class SampleOptions(TypedDict, total=False):
     """The options of `Model.sample`, where they are explained."""
@@ -204,6 +206,8 @@ class Model:
     ) -> Iterator[NDArray[np.intp]]:
         length, temperature = options.get("length", 500), options.get("temperature", 1.0)
         top_k, top_p, seed = options.get("top_k", 0), options.get("top_p", 1.0), options.get("seed")
+        if not 1 <= count <= MOST_TEXTS or not (seed is None or seed >= 0):
+            raise ConfigError(f"sampling: 1 to {MOST_TEXTS:,} texts at once; seed: at least 0")
         if not (length >= 0 and 0 <= temperature <= 1e6 and top_k >= 0 and 0 < top_p <= 1):
             raise ConfigError(
                 "sampling: length, temperature, top_k: at least 0; top_p: above 0, at most 1"

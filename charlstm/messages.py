@@ -1,8 +1,10 @@
 """Values, paths, counts and times as a user reads them: one printable line."""
 
 import difflib
+import json
+import math
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 LONGEST_PATH = 200
@@ -49,6 +51,22 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """``did you mean 'hidden_size'?``; ``otherwise`` where nothing known is near."""
     near = nearest(word, known)
     return f"did you mean {near!r}?" if near else otherwise
+
+
+def json_text(value: object) -> str:
+    """One line of JSON, which has no NaN and no infinity: ``null`` stands for them."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_what_json_lacks(value), allow_nan=False)
+
+
+def _without_what_json_lacks(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _without_what_json_lacks(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_what_json_lacks(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def figure(value: float, digits: int) -> str:

@@ -406,3 +406,9 @@ def test_only_the_api_is_public():
         and getattr(vars(api)[name], "__module__", "") == "charlstm.api"
     }
     assert own <= {*api.__all__, "SampleOptions"}
+
+
+@pytest.mark.parametrize(("count", "seed"), [(0, 1), (-1, 1), (2**63 - 1, 1), (1, -1)])
+def test_impossible_samples(model, count: int, seed: int):
+    with pytest.raises(ConfigError, match="1 to 100,000 texts at once; seed: at least 0"):
+        model.samples(count, seed=seed)

@@ -218,6 +218,14 @@ def test_only_files_writes_files(name: str):
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_json_is_written_where_nan_is_kept_out(name: str):
+    """By ``messages.json_text``, or with texts and whole numbers alone."""
+    own = {"messages", "text.cache", "saved.interchange.description", "system.shared_comm"}
+    writers = own | {"system.safetensors", "system.sealed"}
+    assert name in writers or not {"json.dumps", "json.dump"} & {n for n, _ in calls(MODULES[name])}
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_nothing_prints(name: str):
     """Commands use click.echo, which knows about closed pipes; the library says nothing."""
     printed = [call for called, call in calls(MODULES[name]) if called == "print"]

@@ -1,10 +1,12 @@
 """Values, paths and counts as a user reads them."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
-from charlstm.messages import did_you_mean, duration, nearest, printable, shorten, show
+from charlstm.messages import did_you_mean, duration, json_text, nearest, printable, shorten, show
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,10 @@ def test_near_misses():
 @pytest.mark.parametrize(("seconds", "text"), [(42, "42 s"), (540, "9 min"), (12_600, "3.5 h")])
 def test_durations(seconds: float, text: str):
     assert duration(seconds) == text
+
+
+def test_json_has_no_nan_and_no_infinity():
+    value = {"a": [1.5, math.inf, (math.nan, "NaN")], "b": {"c": -math.inf, "d": None}, "e": True}
+    expected = {"a": [1.5, None, [None, "NaN"]], "b": {"c": None, "d": None}, "e": True}
+    assert json.loads(json_text(value), parse_constant=pytest.fail) == expected
+    assert json_text({"a": [0.1, "é"]}) == json.dumps({"a": [0.1, "é"]})

@@ -1,12 +1,12 @@
 """``charlstm check``."""
 
-import json
 from pathlib import Path
 
 import click
 
 from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
+from charlstm.messages import json_text
 
 
 @click.command("check")
@@ -55,7 +55,7 @@ def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: b
             "limit": LIMIT,
             "ok": ok,
         }
-        click.echo(json.dumps(report))
+        click.echo(json_text(report))
     else:
         click.echo(
             f"{shape.cell}, float64, shrunk: layers {shape.layers}, hidden_size "

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli.runs import RUNS, echo, warn
+from charlstm.messages import json_text
 
 if TYPE_CHECKING:
     from charlstm.look.curves.comparison import RunSummary
@@ -70,7 +70,7 @@ def command(
         if run.state == "failed":
             warn(f"{run.name}: {run.problem}")
     if as_json:
-        click.echo(json.dumps(as_dict(runs, settings)))
+        click.echo(json_text(as_dict(runs, settings)))
     elif as_csv:
         click.echo(csv_of(runs, settings), nl=False)
     else:

@@ -1,6 +1,5 @@
 """``charlstm eval``."""
 
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli.arguments import PathName
-from charlstm.messages import printable
+from charlstm.messages import json_text, printable
 
 if TYPE_CHECKING:
     from charlstm.look.score import Losses, Part, TextToScore
@@ -73,7 +72,7 @@ def command(
         pass
     figures = text.figures(loaded)
     if as_json:
-        click.echo(json.dumps(figures))
+        click.echo(json_text(figures))
         return
     click.echo(f"characters     {figures['characters']:,}")
     click.echo(f"loss           {figures['loss']:.6f} nats per character")
@@ -118,8 +117,8 @@ def write_json(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
     click.echo(f'{{"by": "{by}", "rows": [', nl=False)
     for number, row in enumerate(rows_of(text, loaded, by)):
         row["text"] = without_surrogates(row["text"])
-        click.echo((",\n" if number else "\n") + json.dumps(row), nl=False)
-    click.echo("],\n" + json.dumps(text.figures(loaded))[1:])
+        click.echo((",\n" if number else "\n") + json_text(row), nl=False)
+    click.echo("],\n" + json_text(text.figures(loaded))[1:])
 
 
 def write_tsv(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:

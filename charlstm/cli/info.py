@@ -1,6 +1,5 @@
 """``charlstm info``."""
 
-import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 
 from charlstm.cli.arguments import PathName
 from charlstm.errors import FileError
-from charlstm.messages import printable
+from charlstm.messages import json_text, printable
 
 if TYPE_CHECKING:
     from charlstm.look.inspection import Inspection
@@ -43,7 +42,7 @@ def command(path: Path, *, verify: bool, as_json: bool) -> None:
 
     inspection = inspect(path)
     if as_json:
-        click.echo(json.dumps(inspection.as_dict()))
+        click.echo(json_text(inspection.as_dict()))
         return
     click.echo("\n".join(map(printable, description(inspection))))
 
@@ -55,7 +54,7 @@ def show_verdicts(path: Path, as_json: bool) -> None:
     damaged = [verdict for verdict in verdicts if verdict.problem is not None]
     if as_json:
         rows = [{**verdict._asdict(), "path": str(verdict.path)} for verdict in verdicts]
-        click.echo(json.dumps({"intact": not damaged, "checkpoints": rows}))
+        click.echo(json_text({"intact": not damaged, "checkpoints": rows}))
     else:
         for file, step, problem in verdicts:
             click.echo(
@@ -110,7 +109,7 @@ def facts(inspection: "Inspection") -> list[tuple[str, str]]:
 def setting(value: Any) -> str:
     """A value about as the configuration writes it."""
     if value is None or isinstance(value, bool):
-        return json.dumps(value)
+        return json_text(value)
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 

@@ -1,6 +1,5 @@
 """``charlstm look``."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.arguments import PathName, WholeNumber
+from charlstm.messages import json_text
 
 if TYPE_CHECKING:
     from charlstm.look.cells.findings import Findings, Table
@@ -92,7 +92,7 @@ def command(
         table = report.table
         write_page(out, report, loaded)
     if as_json:
-        click.echo(json.dumps(as_dict(table, text, loaded)))
+        click.echo(json_text(as_dict(table, text, loaded)))
     if terminal:
         place = choose_unit(table, loaded, layer, unit)
         show_in_terminal(text, loaded, place, gate)

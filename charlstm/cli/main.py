@@ -152,6 +152,10 @@ def explain(error: Exception) -> int:
     if isinstance(error, MemoryError):
         advice = "out of memory; make the model, the batch or the sequences smaller"
         return fail(advice, SystemRefusedError.exit_code)
+    if isinstance(error, ImportError) and not (error.name or "").startswith(NAME):
+        last = (str(error).strip().splitlines() or ["no reason given"])[-1]
+        advice = f"a library cannot be loaded (out of memory, or damaged?): {last}"
+        return fail(advice, SystemRefusedError.exit_code)
     if isinstance(error, OSError):
         what = "cannot write the output" if error.filename is None else str(error.filename)
         return fail(f"{what}: {error.strerror or error}", SystemRefusedError.exit_code)

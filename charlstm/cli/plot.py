@@ -1,6 +1,5 @@
 """``charlstm plot``."""
 
-import json
 import math
 import os
 import shutil
@@ -14,6 +13,7 @@ import click
 from charlstm.cli.arguments import PathName
 from charlstm.cli.runs import RUNS, echo, histories_of, warn
 from charlstm.errors import FileError
+from charlstm.messages import json_text
 
 if TYPE_CHECKING:
     from charlstm.look.curves.panels import Panel
@@ -90,7 +90,7 @@ def command(
         write_events(histories, tensorboard)
         return
     if as_json:
-        click.echo(json.dumps(as_dict(histories, metrics, axis)))
+        click.echo(json_text(as_dict(histories, metrics, axis)))
         return
     panels = panels_of(histories, metrics, axis, logarithmic=logarithmic)
     tell_what_is_missing(histories, metrics)

@@ -1,6 +1,5 @@
 """``charlstm trace``."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import click
 
 from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
+from charlstm.messages import json_text
 
 if TYPE_CHECKING:
     from charlstm.nn.model import CharLM
@@ -82,7 +82,7 @@ def command(
         trace_rows.plot(FallOff.of(passes), picture)
         click.echo(f"Drawn: {picture}", err=True)
     if as_json:
-        click.echo(json.dumps(trace_rows.as_dict(rows, passes, text, full=full)))
+        click.echo(json_text(trace_rows.as_dict(rows, passes, text, full=full)))
         return
 
     def name_of(id: int) -> str:

@@ -14,7 +14,6 @@ from charlstm.config.settings import Config
 from charlstm.config.writing import dump_config
 from charlstm.messages import show
 from charlstm.system.mpi_launcher import hear, is_helper
-from charlstm.system.signals import save_requests_may_come_early
 from charlstm.training.resources import resources_for
 
 
@@ -58,7 +57,6 @@ def command(
     charlstm train runs/notes --resume
     charlstm train c.yaml training.learning_rate=1e-3 model.hidden_size=256 --out runs/h256
     """
-    save_requests_may_come_early()
     if is_helper():
         help_rank_0()
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm.config.reading import defaults_beside
 from charlstm.config.schema import differences
@@ -14,7 +15,16 @@ from charlstm.errors import FileError
 from charlstm.nn.gate_names import by_gate
 from charlstm.saved.checkpoint import Checkpoint, read_checkpoint, read_current
 from charlstm.saved.run_folder import RunFolder, resolve_checkpoint
+from charlstm.system.files import reading
 from charlstm.system.sealed import FORMAT
+
+
+def euclidean_norm(array: NDArray[Any]) -> float:
+    """Of what it is made of, not of squares that overflow."""
+    largest = float(np.abs(array).max())
+    if not largest:
+        return 0.0
+    return largest * math.sqrt(np.square(np.divide(array, largest, dtype=np.float64)).sum())
 
 
 class ParameterRow(NamedTuple):
@@ -48,7 +58,7 @@ class Inspection:
             ParameterRow(
                 name,
                 value.shape,
-                norm=math.sqrt(np.square(value, dtype=np.float64).sum()),
+                norm=euclidean_norm(value),
                 largest=float(np.abs(value).max()),
             )
             for name, value in named.items()
@@ -94,8 +104,8 @@ def inspect(path: Path) -> Inspection:
 
 
 def _inspect_file(file: Path) -> Inspection:
-    checkpoint = read_checkpoint(file)
-    return Inspection(file, file.stat().st_size, checkpoint)
+    with reading(file) as (_, size):
+        return Inspection(file, size, read_checkpoint(file))
 
 
 class Verdict(NamedTuple):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.from_config import corpus_of, text_rules_of
+from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.saved.checkpoint import LoadedModel
@@ -107,7 +108,10 @@ EXACT_CHUNK = 256  # steps computed at a time; the result does not depend on it
 
 
 def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.float64]]:
-    """Nats of every character but the first, in pieces; the state is carried from the start on."""
+    """Nats of every character but the first, in pieces; the state is carried from the start on.
+
+    Raises `OverflowedError` for what is not finite.
+    """
     states = model.zero_states(1)
     tapes: dict[int, ModelTape] = {}
     for start in range(0, len(ids) - 1, EXACT_CHUNK):
@@ -115,8 +119,8 @@ def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.flo
         steps = len(piece) - 1
         if steps not in tapes:
             tapes[steps] = model.tape(steps, 1)
-        losses, states = model.losses(piece[:-1], piece[1:], states, tapes[steps])
-        yield losses[:, 0].astype(np.float64)
+        logits, states = finite_logits(model, piece[:-1], states, tapes[steps])
+        yield finite_losses(model, logits, piece[1:, 0]).astype(np.float64)
 
 
 # A text read for a model, and its loss -----------------------------------------------------------

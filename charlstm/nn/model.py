@@ -78,6 +78,7 @@ class CharLM:
 
     def __init__(self, shape: Shape, seed: int = 1) -> None:
         self.shape = shape
+        self.name = "the model"  # for messages: its file, where it has one
         dtype = np.dtype(shape.dtype).type
         rng = np.random.default_rng(seed)
         V, H, E = shape.vocabulary_size, shape.hidden_size, shape.embedding_size

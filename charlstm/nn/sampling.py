@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.nn.cells import State
+from charlstm.nn.finite import finite_logits, quiet, require_finite
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.nn.stepper import stepper_for
@@ -71,15 +72,19 @@ def generate(
 ) -> Iterator[NDArray[np.intp]]:
     """``length`` times the next ids of ``count`` texts, ``(count,)``, after the ids of ``start``.
 
-    ``start`` must not be empty: a model predicts what follows something.
+    ``start`` must not be empty: a model predicts what follows something. Raises `OverflowedError`
+    where the scores are not finite.
     """
     logits, states = _read(model, start, count)
     draws = Draws(seed, count)
     stepper = stepper_for(model, states)
     for _ in range(length):
-        ids = choose(logits, choice, draws.next())
+        with quiet():
+            ids = choose(logits, choice, draws.next())
         yield ids
-        logits = stepper.step(ids)
+        with quiet():
+            logits = stepper.step(ids)
+        require_finite(model, logits)
 
 
 def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -120,6 +125,6 @@ def _read(model: CharLM, start: AnyIds, count: int) -> tuple[Array, list[State]]
     states = model.zero_states(1)
     for place in range(0, len(start), PROMPT_CHUNK):
         piece = np.asarray(start[place : place + PROMPT_CHUNK], np.intp)[:, np.newaxis]
-        logits, states = model.forward(piece, states, model.tape(len(piece), 1))
+        logits, states = finite_logits(model, piece, states, model.tape(len(piece), 1))
     repeated = [State(*(np.repeat(part, count, axis=0) for part in state)) for state in states]
     return np.repeat(logits[-1:], count, axis=0), repeated

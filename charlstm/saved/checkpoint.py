@@ -102,6 +102,7 @@ def load_model(path: Path) -> LoadedModel:
     file, checkpoint = read_current(path, lambda file: (file, read_checkpoint(file)))
     model = model_of(checkpoint.config, checkpoint.vocabulary.size)
     load_parameters(model, checkpoint.parameters)
+    model.name = show(file)
     return LoadedModel(
         path=file,
         model=model,

@@ -14,6 +14,10 @@ from charlstm.saved.run_folder import RunFolder
 State = Literal["running", "finished", "stopped", "failed"]
 
 
+class NoRunError(FileError):
+    """What is named is no run at all."""
+
+
 class Newest(NamedTuple):
     """The newest checkpoint that can be used, or why there is none."""
 
@@ -29,7 +33,15 @@ def runs_within(paths: Sequence[Path]) -> list[Path]:
 def _runs_of(path: Path) -> list[Path]:
     if is_run(path) or not path.is_dir():
         return [path]
-    return sorted(filter(is_run, path.iterdir())) or [path]
+    return sorted(filter(_may_be_run, path.iterdir())) or [path]
+
+
+def _may_be_run(path: Path) -> bool:
+    """One that cannot be read is told of, and not passed over."""
+    try:
+        return is_run(path)
+    except FileError:
+        return True
 
 
 def is_run(path: Path) -> bool:
@@ -39,12 +51,12 @@ def is_run(path: Path) -> bool:
 
 
 def require_run(path: Path) -> RunFolder:
-    """Raises `FileError` for what is not the folder of a run."""
+    """Raises `NoRunError` for what is not the folder of a run, `FileError` if nobody can tell."""
     if not path.is_dir():
         what = "is a file, not the folder of a run" if path.exists() else "does not exist"
-        raise FileError(f"{show(path)} {what}")
+        raise NoRunError(f"{show(path)} {what}")
     if not is_run(path):
-        raise FileError(f"{show(path)} is not the folder of a run")
+        raise NoRunError(f"{show(path)} is not the folder of a run")
     return RunFolder(path)
 
 

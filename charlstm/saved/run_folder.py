@@ -281,7 +281,8 @@ def _sign(descriptor: int) -> None:
 def _release(descriptor: int) -> None:
     if descriptor in _held:  # not so in a forked child
         _held.discard(descriptor)
-        os.close(descriptor)
+        with suppress(OSError):  # it holds no data, and an error on the way must be told
+            os.close(descriptor)
 
 
 def _holder(descriptor: int) -> str:

@@ -19,6 +19,7 @@ from typing import IO, Self
 
 from charlstm.errors import FileError, SystemRefusedError
 from charlstm.messages import show
+from charlstm.system.signals import interrupts_raised
 
 _STRAY = re.compile(r"\.tmp-.+-([1-9][0-9]*)")
 _FOLDERS_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -293,14 +294,15 @@ def _replacing(path: Path) -> Iterator[Path]:
     It lies in the same folder, for a rename is atomic within one file system only.
     """
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except BaseException:
-        with suppress(OSError, ValueError):
-            os.unlink(temporary)
-        raise
+    with interrupts_raised():
+        try:
+            yield temporary
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError, ValueError):
+                os.unlink(temporary)
+            raise
 
 
 def _write_new(path: Path, views: Iterable[memoryview]) -> None:

@@ -32,6 +32,7 @@ _HEAD_BYTES = 8 * (MAX_SCALARS + MAX_RANK)
 _PAGE = 4096
 _ARRIVED, _FAILED = b".", b"!"
 _SECONDS_TO_DIE = 1.0
+_SECONDS_TO_END = 5.0
 _NOT_FOR_WORKERS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
 
 
@@ -130,8 +131,7 @@ class SharedComm:
             _receive(self._sockets[0])
             return
         try:
-            for other in self._sockets:
-                _receive(other)
+            _receive_from_all(self._sockets)
             for other in self._sockets:
                 _send(other)
         except PeerLostError as loss:
@@ -156,6 +156,23 @@ def _receive(peer: socket.socket) -> None:
         raise PeerLostError
 
 
+def _receive_from_all(peers: Sequence[socket.socket]) -> None:
+    """In whatever order they come: one that has died must not go unseen while another is stuck."""
+    if len(peers) == 1:
+        _receive(peers[0])
+        return
+    missing = {peer.fileno(): peer for peer in peers}
+    waiting = select.poll()
+    for number in missing:
+        waiting.register(number, select.POLLIN)
+    while missing:
+        for number, _ in waiting.poll():
+            if number not in missing:
+                raise PeerLostError
+            _receive(missing.pop(number))
+            waiting.modify(number, 0)  # from now on only its end counts
+
+
 def _read_to_end(peer: socket.socket) -> bytes:
     with peer.makefile("rb") as stream:
         return stream.read()
@@ -175,15 +192,19 @@ def local_ranks(
     total_bytes = slot_bytes * (size + 1)
     sockets: list[socket.socket] = []
     workers: list[subprocess.Popen[bytes]] = []
-    with _shared_file() as file:
-        os.truncate(file.fileno(), total_bytes)
-        memory = mmap.mmap(file.fileno(), total_bytes)
+    with _refused("share memory with the workers"):
+        file = _shared_file()
+    with file:
+        with _refused("share memory with the workers"):
+            os.truncate(file.fileno(), total_bytes)
+            memory = mmap.mmap(file.fileno(), total_bytes)
         try:
             for rank in range(1, size):
-                ours, theirs = socket.socketpair()
-                sockets.append(ours)
-                with theirs:
-                    workers.append(_start(theirs, file.fileno(), environment))
+                with _refused("start a worker process"):
+                    ours, theirs = socket.socketpair()
+                    sockets.append(ours)
+                    with theirs:
+                        workers.append(_start(theirs, file.fileno(), environment))
                 message = {"rank": rank, "size": size, "slot_bytes": slot_bytes, **setup}
                 _send(ours, json.dumps(message).encode() + b"\n")
             yield SharedComm(0, size, memory, slot_bytes, sockets, workers=workers)
@@ -193,7 +214,26 @@ def local_ranks(
             for ours in sockets:
                 ours.close()
             for worker in workers:
-                worker.wait()
+                _wait_for(worker)
+
+
+@contextmanager
+def _refused(action: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SystemRefusedError(
+            f"cannot {action}: {error.strerror or error}; try training.workers=1"
+        ) from error
+
+
+def _wait_for(worker: "subprocess.Popen[bytes]") -> None:
+    """For its end; one that was stopped (SIGSTOP) does not notice that it is alone."""
+    try:
+        worker.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
 
 
 def _shared_file() -> IO[bytes]:

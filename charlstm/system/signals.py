@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -58,9 +60,30 @@ class SignalRequests:
             end_by(signal.Signals(number))
 
 
-def save_requests_may_come_early() -> None:
-    """USR1 while there is nothing to save yet: no reason to die, which is the system's default."""
+def as_the_system_has_them() -> None:
+    """For a program at its very start: INT ends it without a word, unless it was ignored.
+
+    Python's KeyboardInterrupt may come out of any import, as a traceback, as another error, or not
+    at all where something passes over errors. USR1 asks for a checkpoint; where there is nothing
+    to save yet, that is no reason to die, which is the system's default.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+@contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """Where INT would end the program on the spot, it raises KeyboardInterrupt: to clean up."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def end_by(number: signal.Signals) -> None:

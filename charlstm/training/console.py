@@ -1,6 +1,7 @@
 """What a training says on stderr: a progress bar on a terminal, else a plain line a report."""
 
 import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -21,6 +22,47 @@ FIRST_SAMPLE = 3.0
 long, so that it is visibly better."""
 WIDTH_OF_BAR = 12
 
+PIECE = 512  # bytes that a pipe takes whole, or not at all, once it says that it can be written
+SECONDS = 0.5
+
+
+class Talk:
+    """Stderr, as a file that loses what nobody reads: a pipe may be full, a terminal held.
+
+    A write would wait for the reader, and the signal that asks to stop with it.
+    """
+
+    def __init__(self) -> None:
+        self._read = True
+
+    def write(self, text: str) -> None:
+        try:
+            number = sys.stderr.fileno()
+        except (OSError, ValueError):  # not a real one: a test's, or a notebook's
+            sys.stderr.write(text)
+            return
+        sys.stderr.flush()
+        data = text.encode(sys.stderr.encoding, "backslashreplace")
+        for start in range(0, len(data), PIECE):
+            ready = select.select([], [number], [], SECONDS if self._read else 0)[1]
+            self._read = bool(ready)
+            if not ready:
+                return
+            os.write(number, data[start : start + PIECE])
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    @property
+    def encoding(self) -> str:
+        return sys.stderr.encoding
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+
+talk = Talk()
+
 
 def say(line: str) -> None:
     """A line on stderr, above the progress bar if there is one.
@@ -30,8 +72,8 @@ def say(line: str) -> None:
     if sys.stderr is None:  # closed before the program started
         return
     with suppress(OSError):
-        tqdm.write(line, file=sys.stderr)
-        sys.stderr.flush()
+        tqdm.write(line, file=talk)
+        talk.flush()
 
 
 def say_nothing(line: str) -> None:
@@ -50,7 +92,7 @@ class Bar:
         self._bar: tqdm[Any] = tqdm(
             total=total_steps,
             initial=first_step,
-            file=sys.stderr,
+            file=talk,
             mininterval=0.2,
             dynamic_ncols=True,
             bar_format="{percentage:3.0f}% {bar} {desc}",
@@ -156,7 +198,7 @@ def watched(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
         return
     form = "{percentage:3.0f}% {bar} {n:,.0f} of {total:,.0f}, {remaining} left"
     options: dict[str, Any] = {"leave": False, "delay": 1.0, "dynamic_ncols": True}
-    with tqdm(total=total, file=sys.stderr, bar_format=form, **options) as bar:
+    with tqdm(total=total, file=talk, bar_format=form, **options) as bar:
         for piece in pieces:
             yield piece
             with suppress(OSError):

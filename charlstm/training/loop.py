@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from charlstm.errors import DivergedError
+from charlstm.nn.finite import OverflowedError, quiet
 from charlstm.saved.progress import AFTER_A_STEP, Progress
 from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.pacing import Stop, StoppedError
@@ -38,7 +39,7 @@ class Recorder(Protocol):
     def save(self, trainer: Trainer, progress: Progress, *, best: bool) -> None: ...
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is found, and ends the training
+@quiet()  # what overflows is found, and ends the training
 def train(
     trainer: Trainer,
     evaluation: LaneEvaluation | None,
@@ -149,6 +150,8 @@ class _Loop:
             self.recorder.sample(self.trainer, self.progress, self.questions.stop)
         except StoppedError:
             stopped[0] = 1
+        except OverflowedError:
+            self._refuse_what_is_not_finite("a score of the sample", math.inf)
         self.trainer.comm.all_reduce(np.zeros(0), stopped)
         if stopped[0]:
             raise StoppedError

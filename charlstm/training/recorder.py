@@ -1,13 +1,12 @@
 """What rank 0 writes down: metrics, samples and checkpoints in the run folder, talk on stderr."""
 
-import json
 import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from charlstm.config.settings import Config
-from charlstm.messages import duration, figure, show
+from charlstm.messages import duration, figure, json_text, show
 from charlstm.nn.loss import bits
 from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import Checkpoint, TextIdentity, checkpoint_chunks, current_versions
@@ -222,7 +221,7 @@ class RunRecorder:
         return self._seconds_before + now - self._started
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._metrics.append(json.dumps({name: _json_number(v) for name, v in line.items()}))
+        self._metrics.append(json_text(line))
 
 
 class NoRecorder:
@@ -242,8 +241,3 @@ class NoRecorder:
 
     def save(self, trainer: Trainer, progress: Progress, *, best: bool) -> None:
         trainer.gathered_states()
-
-
-def _json_number(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.config.reading import config_from_dict
-from charlstm.errors import DivergedError, UserError
+from charlstm.errors import DivergedError, SystemRefusedError, UserError
 from charlstm.saved.checkpoint import read_checkpoint
 from charlstm.system.comm import Comm
 from charlstm.system.shared_comm import PeerLostError, failures_told, join
@@ -50,3 +50,5 @@ if __name__ == "__main__":
         os._exit(0)  # rank 0 has gone
     except UserError as error:
         os._exit(error.exit_code)  # rank 0 has been told and says it
+    except MemoryError:
+        os._exit(SystemRefusedError.exit_code)  # so it has

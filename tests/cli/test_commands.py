@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from charlstm.cli.main import explain
 from charlstm.config.reading import config_from_dict, load_config
 from charlstm.config.schema import all_settings
 
@@ -266,3 +267,11 @@ def test_check_in_json(call):
 
 def test_trace_in_json(run: Path, call):
     assert isinstance(json.loads(call("trace", run, "the", "--json").out), dict)
+
+
+def test_a_library_that_cannot_be_loaded_is_no_bug_of_ours(capsys: pytest.CaptureFixture[str]):
+    error = ImportError("\n\nIMPORTANT: READ THIS\n\nOriginal error was: failed to map\n")
+    assert explain(error) == 5
+    line = "Error: a library cannot be loaded (out of memory, or damaged?):"
+    assert capsys.readouterr().err == f"{line} Original error was: failed to map\n"
+    assert explain(ImportError("no such name", name="charlstm.nn")) == 1

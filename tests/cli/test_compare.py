@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tiny import forge
 
 from charlstm.cli.compare import HEADINGS
 from charlstm.saved.run_folder import RunFolder
@@ -151,3 +152,23 @@ def test_what_is_refused(run: Path, refuse):
     assert "goes with --sort" in refuse(2, "compare", run, "--reverse")
     assert "RUN..." in refuse(2, "compare")
     assert "is a file" in refuse(2, "compare", "c.yaml")
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(runs: Path, call):
+    (runs / "broken").mkdir()
+    (runs / "broken" / "run.lock").touch()
+    (runs / "broken" / "checkpoints").write_text("no folder")
+    done = call("compare", "runs", "--json")
+    assert done.code == 0
+    states = {row["name"]: row["state"] for row in json.loads(done.out)["runs"]}
+    assert states.pop("broken") == "failed"
+    assert len(states) == 2
+    assert "Warning: broken: cannot list runs/broken/checkpoints" in done.err
+
+
+def test_json_of_a_loss_out_of_all_bounds(runs: Path, call):
+    newest = max((runs / "c" / "checkpoints").iterdir())
+    forge(newest, lambda arrays, state: state["progress"].update(best_val_loss=1.7e308))
+    done = call("compare", "runs", "--json")
+    rows = json.loads(done.out, parse_constant=pytest.fail)["runs"]
+    assert [row["best_bits_per_char"] is None for row in rows] == [True, False]

@@ -655,3 +655,12 @@ def test_no_bit_of_a_header_crashes_the_reader(tmp_path: Path, torture: bool):
             path.write_bytes(flipped)
             with suppress(FileError):  # and nothing else
                 import_checkpoint(path, LETTERS)
+
+
+def test_biases_that_are_finite_only_one_by_one(tmp_path: Path):
+    arrays = foreign()
+    for name in ("lstm.bias_ih_l1", "lstm.bias_hh_l1"):
+        arrays[name][...] = 3e38
+    path = write(tmp_path / "a.safetensors", arrays, {})
+    with pytest.raises(FileError, match=r"lstm\.1\.b is the sum of two arrays, and too large"):
+        import_checkpoint(path, LETTERS)

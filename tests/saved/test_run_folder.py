@@ -1,5 +1,6 @@
 """The folder of a run: nothing lost by kills, faults or power loss; one trainer at a time."""
 
+import errno
 import fcntl
 import json
 import os
@@ -721,3 +722,21 @@ def test_a_reader_during_saves_sees_old_or_new(tmp_path: Path, torture: bool):
         trainer.kill()
     assert steps == sorted(steps)
     assert len(set(steps)) > 5
+
+
+def test_a_lock_that_cannot_be_closed_hides_no_error(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+):
+    close = os.close
+
+    def refuse(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    def fail_while_holding(patch: pytest.MonkeyPatch) -> None:
+        with run.lock():
+            patch.setattr(os, "close", refuse)
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        fail_while_holding(patch)

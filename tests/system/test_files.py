@@ -485,3 +485,25 @@ def test_what_cannot_be_read_is_refused_at_once(tmp_path: Path, name: str, reaso
 def test_show():
     assert show(Path("runs/\u00e9t\u00e9 1")) == "runs/\u00e9t\u00e9 1"
     assert show(Path("a\x1b[2J\nb\u202e\udc80")) == r"a\x1b[2J\nb\u202e\udc80"
+
+
+def test_an_interrupt_where_it_would_end_the_program_cleans_up(tmp_path: Path):
+    program = f"""
+import os, signal
+from pathlib import Path
+from charlstm.system.files import write_stream_atomically
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+def chunks():
+    yield b"half"
+    assert len(os.listdir({str(tmp_path)!r})) == 1
+    os.kill(os.getpid(), signal.SIGINT)
+    yield b"whole"
+try:
+    write_stream_atomically(Path({str(tmp_path)!r}) / "page.html", chunks())
+except KeyboardInterrupt:
+    print(os.listdir({str(tmp_path)!r}), signal.getsignal(signal.SIGINT) is signal.SIG_DFL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[] True\n", "")

@@ -1,7 +1,9 @@
 """Ranks that share memory: here threads of one process, on the same sockets as real workers."""
 
+import errno
 import mmap
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -156,3 +158,60 @@ def test_the_shared_memory_is_on_no_disk() -> None:
         pytest.skip("this system has no memfd_create")
     with shared_comm._shared_file() as file:
         assert str(Path(f"/proc/self/fd/{file.fileno()}").readlink()).startswith("/memfd:")
+
+
+def test_a_dead_worker_is_seen_behind_one_that_is_stuck(group: list[SharedComm]) -> None:
+    if len(group) < 3:
+        pytest.skip("takes two workers")
+
+    def act(comm: SharedComm) -> None:
+        if comm is group[-1]:
+            comm._sockets[0].close()
+        elif comm.rank == 0:
+            with pytest.raises(SystemRefusedError, match="a worker process died"):
+                comm.all_reduce(np.zeros(LENGTH), np.zeros(1))
+
+    together(group, act)  # and the others never come
+
+
+def test_one_that_dies_having_arrived_is_seen_too(group: list[SharedComm]) -> None:
+    if len(group) < 3:
+        pytest.skip("takes two workers")
+    group[1]._sockets[0].sendall(b".")
+    group[1]._sockets[0].close()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(group[0].all_reduce, np.zeros(LENGTH), np.zeros(1))
+        with pytest.raises(SystemRefusedError, match="a worker process died"):
+            waiting.result(timeout=10)
+
+
+def test_a_worker_that_was_stopped_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_comm, "_SECONDS_TO_END", 0.05)
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    worker.send_signal(signal.SIGSTOP)
+    shared_comm._wait_for(worker)
+    assert worker.returncode == -signal.SIGKILL
+    worker.communicate()
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "action"),
+    [
+        (shared_comm, "_shared_file", "share memory with the workers"),
+        (shared_comm.mmap, "mmap", "share memory with the workers"),
+        (shared_comm.socket, "socketpair", "start a worker process"),
+        (shared_comm.subprocess, "Popen", "start a worker process"),
+    ],
+)
+def test_what_the_system_refuses_is_named(
+    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, action: str
+) -> None:
+    def refuse(*arguments: Any, **others: Any) -> Any:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(place, name, refuse)
+    with pytest.raises(SystemRefusedError) as caught, shared_comm.local_ranks(2, 100, {}, {}):
+        pass
+    assert str(caught.value) == (
+        f"cannot {action}: Resource temporarily unavailable; try training.workers=1"
+    )

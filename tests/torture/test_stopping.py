@@ -1,5 +1,6 @@
 """Signals to real trainings: saved, told how to go on, ended by that very signal."""
 
+import fcntl
 import os
 import random
 import re
@@ -234,3 +235,21 @@ def test_saving_by_the_clock():
         process.terminate()
         code, talk = finish(process)
         assert code == -signal.SIGTERM, talk
+
+
+def test_a_pipe_that_nobody_reads_delays_nothing():
+    with quick_folder() as folder:
+        settings = ["training.steps=1000000", "output.report_every=1", "evaluation.every=0"]
+        settings += ["output.checkpoint_every=50", "schedule.kind=constant"]
+        process = train(folder, *settings, "output.sample_every=0")
+        assert process.stderr is not None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 8192)
+        wait_for_step(process, folder, 200)  # more lines than it holds
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(timeout=20) == -signal.SIGTERM
+        assert newest_good(folder) is not None
+        talk = process.communicate()[1]
+        assert len(talk) <= 8192
+        assert "step     40/1000000" in talk
+        assert "step    199/1000000" not in talk

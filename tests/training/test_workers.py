@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from many_ranks import SETTINGS
 from processes import children_of, is_alive, wait_until
 from tiny import TEXT, all_that_counts, differing, metrics, newest, tiny_config, train
 
-from charlstm.config.writing import dump_config
+from charlstm.config.writing import config_to_dict, dump_config
 from charlstm.errors import SystemRefusedError
 from charlstm.saved.run_folder import RunFolder
+from charlstm.system.shared_comm import local_ranks
 from charlstm.training import run
 
 EXACTNESS = {"float32": 1e-5, "float64": 1e-10}
@@ -195,3 +197,16 @@ def test_signals_to_workers_alone_change_nothing(training: Training) -> None:
     wait_until(lambda: training.run.steps()[0] > before, 30)
     assert training.process.poll() is None
     assert all(map(is_alive, training.workers))
+
+
+def test_a_worker_out_of_memory_says_no_more_than_that(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_config(tmp_path, **{"model.hidden_size": 10**6})  # terabytes
+    setup = {"config": config_to_dict(config), "folder": str(tmp_path / "run"), "checkpoint": None}
+    with (
+        pytest.raises(SystemRefusedError, match="a worker process failed: out of memory; make"),
+        local_ranks(2, 100, setup, {}) as comm,
+    ):
+        comm.broadcast(np.zeros(3))
+    assert capfd.readouterr().err == ""

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charlstm.nn.cells import Tape
+from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.gates import GATES
-from charlstm.nn.loss import softmax_cross_entropy
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.text.vocabulary import Ids
@@ -41,22 +41,26 @@ class Piece(NamedTuple):
 
 
 def read(model: CharLM, ids: Ids, size: int = PIECE) -> Iterator[Piece]:
-    """The state starts at zero and is carried through; ``ids``: ``(characters,)``."""
+    """The state starts at zero and is carried through; ``ids``: ``(characters,)``.
+
+    Raises `OverflowedError` for what is not finite.
+    """
     states = model.zero_states(1)
     tape = model.tape(size, 1)
     for start in range(0, len(ids), size):
         piece = np.asarray(ids[start : start + size], np.intp)
         if len(piece) < size:
             tape = model.tape(len(piece), 1)
-        logits, states = model.forward(piece[:, np.newaxis], states, tape)
-        losses = _losses(logits, np.asarray(ids[start + 1 : start + size + 1], np.intp))
+        logits, states = finite_logits(model, piece[:, np.newaxis], states, tape)
+        losses = _losses(model, logits, np.asarray(ids[start + 1 : start + size + 1], np.intp))
         yield Piece(start, start + len(piece), tape.layers, logits, losses)
 
 
-def _losses(logits: Array, targets: Array) -> Array:
+def _losses(model: CharLM, logits: Array, targets: Array) -> Array:
     """Also turns the logits into probabilities."""
     is_last = len(targets) < len(logits)
-    losses = softmax_cross_entropy(logits, np.append(targets, 0) if is_last else targets)
+    likeliest = logits[len(targets) :].argmax(axis=1)
+    losses = finite_losses(model, logits, np.append(targets, likeliest))
     if is_last:
         losses[-1] = np.nan
     return losses

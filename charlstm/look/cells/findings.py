@@ -11,6 +11,7 @@ from charlstm.look.cells.saliency import REACH, Saliency, affordable_interval
 from charlstm.look.cells.saturation import Saturation
 from charlstm.look.cells.telling import Correlations, TellingCell, rank
 from charlstm.look.cells.text import Text
+from charlstm.nn.finite import quiet, require_finite
 from charlstm.nn.layer_norm_lstm import LayerNormTape
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
@@ -58,6 +59,7 @@ class Findings:
     saliency: Saliency
 
 
+@quiet()
 def table_of(model: CharLM, text: Text) -> Table:
     """The telling cells alone: what ``--json`` and ``--terminal`` need."""
     correlations, nats = _correlations(model, text), 0.0
@@ -67,6 +69,7 @@ def table_of(model: CharLM, text: Text) -> Table:
     return _table(model, text, correlations, nats)
 
 
+@quiet()
 def findings_of(model: CharLM, text: Text, reach: int = REACH) -> Findings:
     T, L, H = len(text.ids), model.shape.layers, model.shape.hidden_size
     dtype = model.values.dtype
@@ -93,6 +96,7 @@ def findings_of(model: CharLM, text: Text, reach: int = REACH) -> Findings:
             anchors[layer].append(tape.c[ANCHOR::ANCHOR, 0].copy())
             if isinstance(tape, LayerNormTape):
                 norms[layer].append(_norms(tape))
+    require_finite(model, saliency.norms)
     nats = float(np.nansum(surprise[:T], dtype=np.float64)) * NATS_PER_BIT
     return Findings(
         text=text,

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TYPES = {"uint8": "Uint8", "uint16": "Uint16", "int16": "Int16", "float32": "Float32"}
+TYPES = {
+    "uint8": "Uint8",
+    "uint16": "Uint16",
+    "uint32": "Uint32",
+    "int16": "Int16",
+    "float32": "Float32",
+}
 
 
 def levels(rows: NDArray[Any], bits: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:

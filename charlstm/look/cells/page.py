@@ -6,12 +6,12 @@ of the layer below, which the page works out when the unit is chosen; the cell f
 gates, corrected at every 64th step by the cell itself.
 """
 
-import json
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm import __version__
 from charlstm.look.cells import glyphs
@@ -22,6 +22,8 @@ from charlstm.look.cells.findings import ANCHOR, Findings
 from charlstm.look.cells.packing import element, levels
 from charlstm.look.cells.saturation import LEFT, RIGHT
 from charlstm.look.cells.telling import MEASURE
+from charlstm.messages import json_text
+from charlstm.nn.finite import quiet, require_finite
 from charlstm.nn.gates import GATES
 from charlstm.nn.layer_norm_lstm import LayerNormLSTM
 from charlstm.nn.model import CharLM
@@ -36,6 +38,7 @@ SALIENCY_STEPS = 16  # levels for a factor of two: 255 of them span nearly 16 su
 SCRIPTS = ("decode.js", "network.js", "text.js", "card.js", "panels.js", "main.js")
 
 
+@quiet()
 def page(report: Findings, model: CharLM, vocabulary: Vocabulary, about: dict[str, Any]) -> str:
     """The HTML. ``about``: what to say of the checkpoint, ``name`` and ``step``."""
     scales: dict[str, Any] = {}
@@ -60,7 +63,7 @@ def _file(name: str) -> str:
 
 def _json(value: Any) -> str:
     """For a script element: without the signs that could end it."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    text = json_text(value)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -101,12 +104,17 @@ def _data(report: Findings, model: CharLM, scales: dict[str, Any]) -> Iterator[s
 
 def _of_characters(report: Findings) -> Iterator[str]:
     largest = report.saliency.norms.max(axis=1, initial=0.0)
-    yield element("ids", report.text.ids.astype(np.uint16))
+    yield element("ids", _small(report.text.ids))
     yield element("surprise", report.surprise)
-    yield element("likeliest", report.likeliest.astype(np.uint16))
+    yield element("likeliest", _small(report.likeliest))
     yield element("probabilities", np.rint(report.probabilities * 65535).astype(np.uint16))
     yield element("saliency", saliency_codes(report.saliency.norms, largest))
     yield element("largest", largest.astype(np.float32))
+
+
+def _small(ids: NDArray[np.integer[Any]]) -> Array:
+    """There are more characters than 16 bits can number."""
+    return ids.astype(np.uint16 if ids.max(initial=0) < 2**16 else np.uint32)
 
 
 def saliency_codes(norms: Array, largest: Array) -> Array:
@@ -120,12 +128,14 @@ def saliency_codes(norms: Array, largest: Array) -> Array:
 def _of_layers(report: Findings, model: CharLM, scales: dict[str, Any]) -> Iterator[str]:
     scales["anchors"] = []
     for number, weights in enumerate(_weights(model)):
+        affine = _affine(model, number)
+        require_finite(model, weights, affine)
         reach = np.abs(weights).max(axis=2) / WEIGHT_HALF
         reach[reach == 0] = 1.0
         rounded = np.rint(weights / reach[:, :, np.newaxis]).astype(np.int16)
         yield element(f"weights-{number}", rounded)
         yield element(f"weight-scales-{number}", reach.astype(np.float32))
-        yield element(f"affine-{number}", _affine(model, number))
+        yield element(f"affine-{number}", affine)
         anchors = report.anchors[number]
         scale = float(np.abs(anchors).max(initial=0.0)) / ANCHOR_HALF or 1.0
         scales["anchors"].append(scale)

@@ -10,11 +10,11 @@ from typing import Any
 from charlstm.config.reading import load_config
 from charlstm.config.schema import all_settings, value_of
 from charlstm.config.settings import Config
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, FileError
 from charlstm.messages import shorten, show
 from charlstm.nn.loss import bits
 from charlstm.saved.checkpoint import Checkpoint
-from charlstm.saved.finding import State, newest_of, require_run, runs_within, state_of
+from charlstm.saved.finding import NoRunError, State, newest_of, require_run, runs_within, state_of
 from charlstm.saved.history import History
 from charlstm.saved.run_folder import RunFolder
 
@@ -81,6 +81,27 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 
 def _summary(name: str, path: Path) -> RunSummary:
+    """One that cannot be read is failed, and no reason to say nothing of the others."""
+    try:
+        return _summary_of_readable(name, path)
+    except NoRunError:
+        raise
+    except FileError as error:
+        return RunSummary(
+            name=name,
+            path=path,
+            state="failed",
+            config=None,
+            parameters=None,
+            steps=None,
+            best_bits_per_char=None,
+            chars_per_second=None,
+            problem=str(error),
+            text=None,
+        )
+
+
+def _summary_of_readable(name: str, path: Path) -> RunSummary:
     folder = require_run(path)
     checkpoint, problem = newest_of(folder)
     state, history = state_of(folder, checkpoint)

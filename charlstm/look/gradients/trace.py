@@ -13,6 +13,7 @@ import numpy as np
 from charlstm.look.gradients import reference
 from charlstm.look.gradients.reference import Named, Quantities, Weights
 from charlstm.nn.cells import Layer
+from charlstm.nn.finite import quiet, require_finite
 from charlstm.nn.gate_names import by_gate
 from charlstm.nn.gates import IDENTITY
 from charlstm.nn.layer_norm_lstm import LayerNormLSTM
@@ -104,9 +105,11 @@ class Trace:
         return float(sum(q.loss for q in self.output))
 
 
+@quiet()
 def trace(model: CharLM, ids: Array) -> Trace:
     """Both passes over ``ids`` ``(T + 1,)``: every id is asked for the next one. The first state
-    is zero, no gradient arrives at the last, and there is no dropout.
+    is zero, no gradient arrives at the last, and there is no dropout. Raises `OverflowedError` if
+    a logit or a loss is not finite; a gradient may be.
     """
     network = Network.of(model)
     inputs, targets = [int(n) for n in ids[:-1]], [int(n) for n in ids[1:]]
@@ -115,6 +118,7 @@ def trace(model: CharLM, ids: Array) -> Trace:
         reference.output_forward(network.output, step[-1].h, target)
         for step, target in zip(forward, targets, strict=True)
     ]
+    require_finite(model, *(q.logits for q in output), np.array([q.loss for q in output]))
     output_back = [
         reference.output_backward(network.output, q, step[-1].h, target)
         for q, step, target in zip(output, forward, targets, strict=True)
@@ -196,6 +200,7 @@ class FallOff:
     dc: Array
 
     @classmethod
+    @quiet()
     def of(cls, trace: Trace) -> "FallOff":
         """The vanishing gradient, measured: both arrays are ``(layers, T)``."""
         T, layers = len(trace.forward), len(trace.network.layers)

@@ -12,6 +12,7 @@ from charlstm.errors import ConfigError, UserError
 from charlstm.look.gradients.reference import Quantities
 from charlstm.look.gradients.trace import FallOff, Trace
 from charlstm.messages import did_you_mean, shorten
+from charlstm.nn.finite import quiet
 from charlstm.nn.parameter import Array
 from charlstm.system.files import write_atomically
 
@@ -39,6 +40,7 @@ class Row:
             return f"layer {self.layer}"
         return "embedding" if self.name in ("E", "dE") else "output"
 
+    @quiet()
     def summary(self) -> dict[str, Any]:
         value = self.value
         return {

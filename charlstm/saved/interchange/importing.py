@@ -76,6 +76,8 @@ def _check_parameters(
     if {name: array.shape for name, array in parameters.items()} != expected:
         raise FileError("its arrays are not those that its configuration describes")
     for name, array in parameters.items():
+        if not np.isfinite(array).all():  # the file's were, before two of them were added
+            raise FileError(f"{name} is the sum of two arrays, and too large")
         if array.dtype != config.model.dtype:
             raise FileError(f"{name} is {array.dtype}, but the model {config.model.dtype}")
 

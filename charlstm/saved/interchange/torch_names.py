@@ -78,7 +78,8 @@ def from_torch(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], Sizes]:
     for k in range(sizes.layers):
         named[f"lstm.{k}.W_x"] = _gates(arrays[f"{lstm}weight_ih_l{k}"])
         named[f"lstm.{k}.W_h"] = _gates(arrays[f"{lstm}weight_hh_l{k}"])
-        b = arrays[f"{lstm}bias_ih_l{k}"] + arrays[f"{lstm}bias_hh_l{k}"]
+        with np.errstate(over="ignore"):  # the sum is looked at
+            b = arrays[f"{lstm}bias_ih_l{k}"] + arrays[f"{lstm}bias_hh_l{k}"]
         named[f"lstm.{k}.b"] = b.reshape(4, -1)[_FROM_TORCH]
     named["linear.W_y"] = arrays[f"{linear}weight"].T
     named["linear.b_y"] = arrays[f"{linear}bias"]

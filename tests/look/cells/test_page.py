@@ -1,6 +1,7 @@
 """What the page carries, decoded and held against the model."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from charlstm.look.cells.features import measured
 from charlstm.look.cells.packing import element, levels
 from charlstm.look.cells.page import saliency_codes
 from charlstm.look.score import exact_losses
+from charlstm.text.vocabulary import Vocabulary
 
 CELLS = [("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3)]
 
@@ -166,3 +168,16 @@ def test_levels(bits: int, rng: np.random.Generator) -> None:
 def test_elements_come_back(dtype: str, rng: np.random.Generator) -> None:
     array = rng.integers(-300 if dtype in ("int16", "float32") else 0, 255, (7, 5)).astype(dtype)
     np.testing.assert_array_equal(array_of(element("a", array), "a"), array.ravel())
+
+
+def test_more_characters_than_sixteen_bits_can_number() -> None:
+    report, model, _ = a_look()
+    far = 66_000
+    text = replace(report.text, ids=report.text.ids.astype(np.uint32) + far)
+    moved = replace(report, text=text, likeliest=report.likeliest + far)
+    vocabulary = Vocabulary.of_characters(range(0xE000, 0xE000 + far + 100))
+    html = html_of((moved, model, vocabulary))
+    np.testing.assert_array_equal(array_of(html, "ids"), text.ids)
+    np.testing.assert_array_equal(array_of(html, "likeliest"), moved.likeliest.reshape(-1))
+    assert len(facts_of(html)["vocabulary"]) == far + 100
+    assert array_of(html_of(a_look()), "ids").dtype == np.uint16

@@ -2,7 +2,10 @@
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 
-const ARRAYS = { Uint8: Uint8Array, Uint16: Uint16Array, Int16: Int16Array, Float32: Float32Array };
+const ARRAYS = {
+  Uint8: Uint8Array, Uint16: Uint16Array, Uint32: Uint32Array,
+  Int16: Int16Array, Float32: Float32Array,
+};
 
 function exists(name) {
   return document.getElementById(name) !== null;

@@ -1,0 +1,50 @@
+"""What a trained model computes, or an error: finite weights may be so large that it overflows.
+
+Training finds that by itself and ends; here are the ways in for those who use a model.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from charlstm.errors import FileError
+from charlstm.nn.cells import State
+from charlstm.nn.loss import NATS_PER_BIT, softmax_cross_entropy
+from charlstm.nn.model import CharLM, ModelTape
+from charlstm.nn.parameter import Array
+
+
+class OverflowedError(FileError):
+    """A model's numbers are no longer finite where it is used."""
+
+
+def quiet() -> np.errstate:
+    """What overflows is found in the result, and told once."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def require_finite(model: CharLM, *computed: Array) -> None:
+    """Raises `OverflowedError`, which names the model."""
+    if not all(np.isfinite(array).all() for array in computed):
+        raise OverflowedError(
+            f"{model.name}: its weights are so large that what they compute is infinite; it cannot"
+            " be used, and was perhaps trained with too high a learning rate"
+        )
+
+
+def finite_logits(
+    model: CharLM, ids: Array, states: Sequence[State], tape: ModelTape
+) -> tuple[Array, list[State]]:
+    """As `CharLM.forward`. Raises `OverflowedError`."""
+    with quiet():
+        logits, new_states = model.forward(ids, states, tape)
+    require_finite(model, logits)
+    return logits, new_states
+
+
+def finite_losses(model: CharLM, logits: Array, targets: Array) -> Array:
+    """As `softmax_cross_entropy`; in bits, too, they can be told. Raises `OverflowedError`."""
+    with quiet():
+        losses = softmax_cross_entropy(logits, targets)
+        require_finite(model, losses / NATS_PER_BIT)
+    return losses
