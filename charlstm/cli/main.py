@@ -171,12 +171,16 @@ def fail(message: str, code: int) -> int:
 
 
 def message_of(error: click.ClickException) -> str:
-    """Of an option that the command lacks, also what other programs would mean by it."""
-    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
-        meant = setting_or_option(error.option_name, error.ctx.command)
-        if meant:
-            return f"No such option: {error.option_name}. Did you mean {meant}?"
-    return error.format_message()
+    """Of an option that the command lacks, in the same words by every version of click; and also
+    what other programs would mean by it.
+    """
+    if not isinstance(error, click.NoSuchOption):
+        return error.format_message()
+    meant = setting_or_option(error.option_name, error.ctx.command) if error.ctx else None
+    close = [option for option in error.possibilities or () if option != "--help"]
+    meant = meant or next(iter(close), None)
+    advice = f" Did you mean {meant}?" if meant else ""
+    return f"No such option '{error.option_name}'.{advice}"
 
 
 def setting_or_option(name: str, command: click.Command) -> str | None:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 @click.command("sample")
 @click.argument("path", metavar="CHECKPOINT", type=PathName())
 @click.option("-n", "--length", default=500, type=WholeNumber(0), help="Characters to write.")
-@click.option("-p", "--prompt", default="", help="Text to go on from; - reads it from stdin.")
+@click.option(
+    "-p",
+    "--prompt",
+    default="",
+    show_default="nothing",
+    help="Text to go on from; - reads it from stdin.",
+)
 @click.option(
     "-t",
     "--temperature",

@@ -85,7 +85,7 @@ def test_an_override_is_quoted(refuse, override: str, problem: str):
     [
         (
             "train c.yaml --lr 1e-3",
-            "No such option: --lr. Did you mean training.learning_rate=...?",
+            "No such option '--lr'. Did you mean training.learning_rate=...?",
         ),
         ("train c.yaml --hidden-size 9", "Did you mean model.hidden_size=...?"),
         ("train c.yaml --epochs=9", "Did you mean training.epochs=...?"),
@@ -290,7 +290,8 @@ def test_resume_on_another_text(folder: Path, run: Path, refuse):
     [
         (("trian", "c.yaml"), "No such command 'trian'. Did you mean 'train'?"),
         (("train",), "Missing argument 'TEXT|CONFIG|RUN'"),
-        (("train", "c.yaml", "--rezume"), "No such option '--rezume'"),
+        (("train", "c.yaml", "--rezume"), "No such option '--rezume'. Did you mean --resume? (See"),
+        (("train", "c.yaml", "--zzz"), "No such option '--zzz'. (See"),
         (("train", "c.yaml", "--resume", "--overwrite"), "exclude each other"),
         (("sample", "r", "--length", "-1"), "-1 is not in the range"),
         (("sample", "r", "--temperature", "hot"), "'hot' is not a valid number"),
