@@ -3,7 +3,7 @@
 Training finds that by itself and ends; here are the ways in for those who use a model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from charlstm.nn.cells import State
 from charlstm.nn.loss import NATS_PER_BIT, softmax_cross_entropy
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.nn.parameter import Array
+
+TAME = 1e10
 
 
 class OverflowedError(FileError):
@@ -40,6 +42,25 @@ def finite_logits(
         logits, new_states = model.forward(ids, states, tape)
     require_finite(model, logits)
     return logits, new_states
+
+
+def is_tame(model: CharLM) -> bool:
+    """Whether its weights are so far from the limits that nothing it computes can overflow, be it
+    a square of a sum of a million products; so that nobody has to look at every number.
+    """
+    return bool(np.abs(model.values).max() < TAME)
+
+
+def watched(model: CharLM, step: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """``step``, which returns logits, with an eye on them. Raises `OverflowedError`."""
+
+    def step_watched(ids: Array) -> Array:
+        with quiet():
+            logits = step(ids)
+        require_finite(model, logits)
+        return logits
+
+    return step_watched
 
 
 def finite_losses(model: CharLM, logits: Array, targets: Array) -> Array:

@@ -1,7 +1,7 @@
 """Text from a model, one character at a time, for one or many texts side by side."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.nn.cells import State
-from charlstm.nn.finite import finite_logits, quiet, require_finite
+from charlstm.nn.finite import finite_logits, is_tame, quiet, watched
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.nn.stepper import stepper_for
@@ -18,6 +18,7 @@ AnyIds = NDArray[np.integer[Any]]
 
 DRAWS_AT_ONCE = 1024
 PROMPT_CHUNK = 128
+COLDEST = 1e-100  # as good as 0, and scores divided by it do not overflow
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,14 @@ def generate(
     logits, states = _read(model, start, count)
     draws = Draws(seed, count)
     stepper = stepper_for(model, states)
+    step: Callable[[Array], Array] = stepper.step
+    pick = choose
+    if not is_tame(model):
+        step, pick = watched(model, step), quiet()(choose)
     for _ in range(length):
-        with quiet():
-            ids = choose(logits, choice, draws.next())
+        ids = pick(logits, choice, draws.next())
         yield ids
-        with quiet():
-            logits = stepper.step(ids)
-        require_finite(model, logits)
+        logits = step(ids)
 
 
 def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -94,7 +96,7 @@ def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray
     scores = logits.astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
     if choice.temperature != 1.0:
-        scores /= choice.temperature
+        scores /= max(choice.temperature, COLDEST)
     weights = np.exp(scores, out=scores)
     if 0 < choice.top_k < weights.shape[1]:
         _keep_top_k(weights, choice.top_k)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from charlstm.nn.finite import OverflowedError
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.sampling import DRAWS_AT_ONCE, PROMPT_CHUNK, Choice, Draws, choose, generate
 from charlstm.text.vocabulary import Vocabulary, until
@@ -222,3 +223,25 @@ def test_default_start():
     assert Vocabulary.of_characters(map(ord, "\t\nab")).default_start().tolist() == [1]
     assert Vocabulary.of_characters(map(ord, "ba")).default_start().tolist() == [0]
     assert Vocabulary.of_bytes().default_start().tolist() == [10]
+
+
+@pytest.mark.parametrize(("dtype", "huge"), [("float32", 3e38), ("float64", 1.7e308)])
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 1e-300])
+def test_scores_that_are_not_finite_end_it(dtype: str, huge: float, temperature: float):
+    model = CharLM(Shape(6, hidden_size=5, dtype=dtype), seed=2)
+    model.linear.W_y.value[...] = huge * np.sign(model.linear.W_y.value)
+    model.linear.b_y.value[...] = huge
+    choice = Choice(temperature)
+    with pytest.raises(OverflowedError, match="the model: its weights are so large"):
+        list(generate(model, np.array([1]), count=2, length=400, choice=choice, seed=3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scores_far_apart_are_no_matter(dtype: str):
+    model = CharLM(Shape(6, hidden_size=5, dtype=dtype), seed=2)
+    model.linear.b_y.value[...] = [1e30, -1e30, 0, 1, 2, 3]
+    for temperature in (0.0, 1e-320, 1.0):
+        texts = generate(
+            model, np.array([1]), count=2, length=9, choice=Choice(temperature), seed=3
+        )
+        assert np.array(list(texts)).tolist() == [[0, 0]] * 9
