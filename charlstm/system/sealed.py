@@ -73,6 +73,11 @@ def unseal(
         raise FileError(f"{source} {reason}") from None
 
 
+def digest_of(data: bytes) -> str:
+    """The SHA-256 that sealed data state of themselves: to be believed once they are unsealed."""
+    return data[_DIGEST].decode("ascii")
+
+
 def read_sealed(path: Path) -> tuple[Arrays, JsonObject]:
     """What ``unseal`` makes of the file at ``path``.
 

@@ -10,7 +10,7 @@ import io
 import stat
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain
@@ -72,7 +72,7 @@ class TextFiles:
     paths: tuple[Path, ...]
     rules: TextRules = AS_IT_IS
 
-    def blocks(self, digest: "_Hash") -> Iterator[Codes]:
+    def blocks(self, digest: "_Hash") -> Generator[Codes, None, None]:
         """Code points (bytes, if the unit is bytes), block by block.
 
         ``digest`` takes in the content of all files, unpacked. Raises `FileError`.

@@ -8,8 +8,10 @@ be kept in a file (see `cache`); then it is read once and for all, and takes no 
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import LAST_CODE_POINT, Ids, UnknownCharacterError, Vocabulary
 
 REPLACEMENT = "\ufffd"
+COMPARED = 1 << 16  # characters of a text that is recalled
 
 
 @dataclass(frozen=True)
@@ -158,9 +161,21 @@ def _survey(text: TextFiles) -> _Survey:
 
 
 def _corpus(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Corpus:
-    found = (place and place.recall()) or _encode(text, choose, place)
+    found = place and place.recall(partial(_begins_as, text))
+    found = found or _encode(text, choose, place)
     entropy, warnings = _known_entropy(text, found)
     return Corpus(found.ids, found.vocabulary, found.sha256, text.paths, entropy, warnings)
+
+
+def _begins_as(text: TextFiles, found: Encoding) -> bool:
+    """Whether the ids begin as the text does: to compare all would take as long as encoding it."""
+    with closing(text.blocks(hashlib.sha256())) as blocks:
+        codes = next(filter(len, blocks))[:COMPARED]
+    if len(codes) > len(found.ids):
+        return False
+    known = found.vocabulary.code_points
+    differing = codes[known[np.asarray(found.ids[: len(codes)])] != codes]
+    return not len(differing) or (found.replaced and not np.isin(differing, known).any())
 
 
 def _encode(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Encoding:
@@ -172,11 +187,11 @@ def _encode(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place 
     if len(unknown) and choice.stand_in is None:
         raise UnknownCharacterError(unknown.tolist(), where=text.names())
     replaced = len(unknown) > 0
-    blocks = _id_blocks(text, survey, choice)
+    blocks = partial(_id_blocks, text, survey, choice)
     if place is not None:
         return place.keep(blocks, choice.vocabulary, survey.sha256, replaced=replaced)
     ids = np.empty(survey.counts.sum(), choice.vocabulary.id_dtype)
-    _fill(ids, blocks)
+    _fill(ids, blocks())
     return Encoding(ids, choice.vocabulary, survey.sha256, replaced)
 
 

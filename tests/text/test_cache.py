@@ -14,13 +14,14 @@ import pytest
 from tiny import TEXT, all_that_counts, differing, tiny_config, train
 
 from charlstm.errors import FileError, SystemRefusedError
-from charlstm.text import cache
+from charlstm.text import cache, mapped_ids
 from charlstm.text import corpus as corpus_module
 from charlstm.text.cache import CorpusCache
 from charlstm.text.code_points import TextRules
 from charlstm.text.corpus import Corpus, encode_corpus, read_corpus
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Vocabulary
+from charlstm.training.recorder import RunRecorder
 
 LONG = "It was a dark and stormy night; the rain fell in torrents.\n" * 40
 
@@ -114,14 +115,21 @@ def test_a_touched_text_is_hashed_again_and_no_more(desk: Desk, passes: list[str
     assert not passes
 
 
-def test_what_the_same_size_and_time_hide_is_a_matter_of_trust(desk: Desk) -> None:
-    """The documented limit: a change that keeps size, time and inode is not seen."""
+@pytest.mark.parametrize("place", [99, 100])
+def test_what_the_same_size_and_time_hide_is_a_matter_of_trust(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """The documented limit: a change that keeps size, time and inode is seen only where a text
+    that is recalled is compared, at its beginning.
+    """
+    monkeypatch.setattr(corpus_module, "COMPARED", 100)
     desk.read()
     status = desk.text.stat()
     with desk.text.open("r+") as file:
+        file.seek(place)
         file.write("XX")
     os.utime(desk.text, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert same(desk.read(), LONG)
+    assert same(desk.read(), LONG if place == 100 else desk.text.read_text())
 
 
 def test_equal_content_under_two_names_is_kept_once(desk: Desk, tmp_path: Path) -> None:
@@ -182,18 +190,59 @@ def test_a_damaged_file_is_made_anew(desk: Desk, damage: str) -> None:
     assert path.read_bytes() == content
 
 
-def test_damage_within_the_ids_is_found_in_training_and_healed_by_the_next_start(
-    tmp_path: Path,
+@pytest.fixture
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped_ids, "BLOCK", 500)
+    monkeypatch.setattr(corpus_module, "COMPARED", 100)
+
+
+@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.parametrize("place", [0, 5000])
+def test_damage_within_the_ids_is_found_and_healed_by_the_next_start(
+    tmp_path: Path, place: int
 ) -> None:
-    config = tiny_config(tmp_path, TEXT * 40, **{"training.steps": 30})
+    """At once where a recalled text is compared, else when training comes to it."""
+    config = tiny_config(tmp_path, TEXT * 40, **{"training.steps": 10, "evaluation.every": 10})
     train(config, tmp_path / "runs" / "whole")
     (path,) = (tmp_path / "runs" / ".corpus-cache").glob("*.ids")
     with path.open("r+b") as file:
+        file.seek(place)
         file.write(b"\xff")
-    with pytest.raises(FileError, match="damaged; it was removed"):
-        train(config, tmp_path / "runs" / "damaged")
-    train(config, tmp_path / "runs" / "damaged", resume=True)
+    said: list[str] = []
+    if place:
+        with pytest.raises(FileError, match="damaged; it was removed"):
+            train(config, tmp_path / "runs" / "damaged")
+    train(config, tmp_path / "runs" / "damaged", resume=True, say=said.append)
+    assert any("; encoding the text anew." in line for line in said) == (not place)
     whole, healed = (all_that_counts(tmp_path / "runs" / n) for n in ("whole", "damaged"))
+    assert not differing(whole, healed)
+
+
+@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_file_that_is_ruined_while_a_training_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    """Cut to nothing or zeroed after the first step: the same training, or one line."""
+    config = tiny_config(tmp_path, TEXT * 40, **{"training.steps": 10, "evaluation.every": 10})
+    train(config, tmp_path / "runs" / "whole")
+    (path,) = (tmp_path / "runs" / ".corpus-cache").glob("*.ids")
+
+    def ruined(self: Any, *arguments: Any) -> None:
+        if cut:
+            os.truncate(path, 0)
+        else:
+            with path.open("r+b") as file:
+                file.write(bytes(path.stat().st_size))
+        stepped(self, *arguments)
+
+    stepped = RunRecorder.stepped
+    monkeypatch.setattr(RunRecorder, "stepped", ruined)
+    with pytest.raises(FileError, match="damaged; it was removed"):
+        train(config, tmp_path / "runs" / "ruined")  # the evaluation reads what was not yet read
+    monkeypatch.setattr(RunRecorder, "stepped", stepped)
+    train(config, tmp_path / "runs" / "ruined", resume=True)
+    whole, healed = (all_that_counts(tmp_path / "runs" / n) for n in ("whole", "ruined"))
     assert not differing(whole, healed)
 
 
@@ -235,14 +284,17 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(desk: Desk) -
 
 def test_old_leavings_are_swept_and_fresh_ones_left_alone(desk: Desk) -> None:
     desk.folder.mkdir(parents=True)
-    old, fresh = (desk.folder / f".tmp-{name}.ids-99999" for name in ("a", "b"))
-    for path in (old, fresh):
+    old, fresh, folder = (desk.folder / f".tmp-{sign * 32}.ids-99999" for sign in "abc")
+    foreign = desk.folder / ".tmp-x"
+    folder.mkdir()
+    for path in (old, fresh, foreign):
         path.write_bytes(b"half")
     long_ago = time.time() - 2 * cache.ABANDONED_AFTER
-    os.utime(old, (long_ago, long_ago))
+    for path in (old, folder, foreign):
+        os.utime(path, (long_ago, long_ago))
     desk.read()
     assert not old.exists()
-    assert fresh.exists()
+    assert all(path.exists() for path in (fresh, folder, foreign))
 
 
 def test_trainers_that_start_at_once_do_not_disturb_each_other(desk: Desk) -> None:

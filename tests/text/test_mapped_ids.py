@@ -1,7 +1,8 @@
 """Ids in a file: what is read is what was written, or an error."""
 
-import mmap
-from collections.abc import Iterator
+import os
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from charlstm.errors import FileError
 from charlstm.look.score import exact_losses
 from charlstm.nn.model import CharLM, Shape
+from charlstm.system.sealed import seal, unseal
 from charlstm.text import mapped_ids
 from charlstm.text.batches import Batches
 from charlstm.text.mapped_ids import BLOCK, MappedIds, open_ids, write_ids
@@ -37,7 +39,7 @@ def written(path: Path, ids: np.ndarray) -> Path:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
 def test_what_is_read_is_what_was_written(tmp_path: Path, dtype: str) -> None:
     expected = ids_of(dtype)
-    ids, arrays, state = open_ids(written(tmp_path / "x.ids", expected))
+    ids, arrays, state, _ = open_ids(written(tmp_path / "x.ids", expected))
     assert (len(ids), ids.dtype) == (COUNT, dtype)
     assert np.asarray(ids).tolist() == expected.tolist()
     assert arrays["note"].tolist() == [0, 1, 2]
@@ -49,13 +51,13 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, dtype: str) -> None:
 @pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK])
 def test_texts_of_every_length_around_a_block(tmp_path: Path, count: int) -> None:
     expected = ids_of("uint8", count)
-    ids, _, _ = open_ids(written(tmp_path / "x.ids", expected))
+    ids, *_ = open_ids(written(tmp_path / "x.ids", expected))
     assert np.asarray(ids).tobytes() == expected.tobytes()
 
 
 def test_a_part_is_a_text_of_its_own(tmp_path: Path) -> None:
     expected = ids_of("uint16")
-    ids, _, _ = open_ids(written(tmp_path / "x.ids", expected))
+    ids, *_ = open_ids(written(tmp_path / "x.ids", expected))
     part, same = ids[BLOCK - 5 : -100][3:], expected[BLOCK - 5 : -100][3:]
     assert isinstance(part, MappedIds)
     assert len(part) == len(same)
@@ -68,7 +70,7 @@ def test_a_part_is_a_text_of_its_own(tmp_path: Path) -> None:
 
 def test_streams_and_losses_do_not_see_the_difference(tmp_path: Path) -> None:
     expected = ids_of("uint8", 5000) % 7
-    ids, _, _ = open_ids(written(tmp_path / "x.ids", expected))
+    ids, *_ = open_ids(written(tmp_path / "x.ids", expected))
     for k in (0, 3):
         found = [np.zeros((2, 9, 6), np.intp) for _ in range(2)]
         for text, (x, y) in zip((ids, expected), found, strict=True):
@@ -89,7 +91,7 @@ def test_a_damaged_block_is_found_when_it_is_read_and_not_before(
         byte = file.read(1)[0]
         file.seek(place)
         file.write(bytes([byte ^ 16]))
-    ids, _, _ = open_ids(path)
+    ids, *_ = open_ids(path)
     block = place // BLOCK
     others = [b * BLOCK for b in range(4) if b != block]
     ids[np.array(others)]
@@ -127,33 +129,122 @@ def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
         open_ids(path)
 
 
-def test_pages_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not hasattr(mmap, "MADV_DONTNEED"):
-        pytest.skip("this system cannot let pages go")
-    blocks = 600
+def test_what_was_read_is_not_read_again_and_what_was_not_is_never_believed(tmp_path: Path) -> None:
+    """Zeros after a block was verified, and a file cut short while it is in use."""
+    expected = ids_of("uint8")
+    path = written(tmp_path / "x.ids", expected)
+    ids, *_ = open_ids(path)
+    first = np.array([0, BLOCK - 1])
+    assert ids[first].tolist() == expected[first].tolist()
+    with path.open("r+b") as file:
+        file.write(bytes(2 * BLOCK))
+    assert ids[first].tolist() == expected[first].tolist()
+    with pytest.raises(FileError, match="damaged; it was removed"):
+        ids[np.array([BLOCK])]
+    path = written(tmp_path / "x.ids", expected)
+    ids, *_ = open_ids(path)
+    os.truncate(path, BLOCK + 5)
+    assert ids[first].tolist() == expected[first].tolist()
+    with pytest.raises(FileError, match="damaged; it was removed"):
+        ids[np.array([BLOCK + 3])]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_with_room_for_few_blocks_all_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, kept: int
+) -> None:
+    expected = ids_of("uint16")
+    monkeypatch.setattr(mapped_ids, "KEPT_BYTES", kept * BLOCK * 2)
+    ids, *_ = open_ids(written(tmp_path / "x.ids", expected))
+    for _ in range(20):
+        places = rng.integers(0, COUNT, (3, 5))
+        assert ids[places].tolist() == expected[places].tolist()
+    assert np.asarray(ids).tolist() == expected.tolist()
+
+
+def test_a_block_that_was_dropped_is_verified_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped_ids, "KEPT_BYTES", BLOCK)
+    path = written(tmp_path / "x.ids", ids_of("uint8"))
+    ids, *_ = open_ids(path)
+    for place in (0, BLOCK):
+        ids[np.array([place])]
+    with path.open("r+b") as file:
+        file.write(bytes(BLOCK))
+    with pytest.raises(FileError, match="damaged; it was removed"):
+        ids[np.array([0])]
+
+
+FORGED_FOOTERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
+    "fewer": lambda arrays, state: state.update(count=COUNT - 1),
+    "none": lambda arrays, state: state.update(count=0),
+    "true": lambda arrays, state: state.update(count=True),
+    "wider": lambda arrays, state: state.update(dtype="uint32", count=COUNT // 4),
+    "signed": lambda arrays, state: state.update(dtype="int8"),
+    "no bound": lambda arrays, state: state.update(ids_below=None),
+    "no digests": lambda arrays, state: arrays.pop("digests"),
+    "flat": lambda arrays, state: arrays.update(digests=arrays["digests"].ravel()),
+    "floats": lambda arrays, state: arrays.update(digests=arrays["digests"].astype("f4")),
+    "too few": lambda arrays, state: arrays.update(digests=arrays["digests"][1:]),
+}
+
+
+def reforge(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Change what a footer says and seal it again."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[-8:], "little")
+    arrays, state = unseal(content[-8 - length : -8])
+    change(arrays, state)
+    footer = b"".join(seal(arrays, state))
+    path.write_bytes(content[: -8 - length] + footer + len(footer).to_bytes(8, "little"))
+
+
+@pytest.mark.parametrize("name", FORGED_FOOTERS)
+def test_a_forged_footer_is_refused(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "x.ids", ids_of("uint8"))
+    reforge(path, FORGED_FOOTERS[name])
+    with pytest.raises(FileError, match="not a file of ids"):
+        open_ids(path)
+
+
+def test_ids_beyond_the_declared_bound_are_never_given(tmp_path: Path) -> None:
+    expected = np.zeros(COUNT, np.uint8)
+    expected[2 * BLOCK] = 7
+    path = written(tmp_path / "x.ids", expected)
+    reforge(path, lambda arrays, state: state.update(ids_below=7))
+    ids, *_ = open_ids(path)
+    ids[np.array([0, BLOCK])]
+    with pytest.raises(FileError, match="damaged; it was removed"):
+        ids[np.array([2 * BLOCK + 1])]
+
+
+def test_a_sparse_file_of_any_size_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x.ids"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(0, 2)
+        file.write(((1 << 40) - 100).to_bytes(8, "little"))
+    tracemalloc.start()
+    with pytest.raises(FileError):
+        open_ids(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_memory_and_descriptors_do_not_grow_with_the_text(tmp_path: Path) -> None:
     block = ids_of("uint8", BLOCK)
     path = tmp_path / "x.ids"
+    blocks = 2 * (mapped_ids.KEPT_BYTES // BLOCK)
     write_ids(path, (block for _ in range(blocks)), lambda: ({}, {}))
-    monkeypatch.setattr(mapped_ids, "FORGET_AFTER", 8 * BLOCK)
-
-    def most_resident() -> int:
-        ids, _, _ = open_ids(path)
-        most = 0
-        for number in range(blocks):
-            ids[np.arange(number * BLOCK, (number + 1) * BLOCK, 512)]
-            most = max(most, resident_of_files())
-        return most
-
-    before = resident_of_files()
-    assert most_resident() - before < 100 * BLOCK
-    monkeypatch.setattr(mapped_ids, "FORGET_AFTER", blocks * BLOCK * 4)
-    assert most_resident() - before > 400 * BLOCK
-
-
-def resident_of_files() -> int:
-    """Bytes of mapped files that count as this process's memory."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        pytest.skip("needs /proc")
-    lines: dict[str, Any] = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    return int(lines["RssFile"].split()[0]) * 1024
+    open_before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc").exists() else 0
+    tracemalloc.start()
+    ids, *_ = open_ids(path)
+    for number in range(blocks):
+        ids[np.arange(number * BLOCK, (number + 1) * BLOCK, 512)]
+    assert tracemalloc.get_traced_memory()[1] < 1.3 * mapped_ids.KEPT_BYTES
+    tracemalloc.stop()
+    del ids
+    if open_before:
+        assert len(list(Path("/proc/self/fd").iterdir())) == open_before
