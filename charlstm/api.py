@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -21,11 +22,11 @@ from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError, UserError
 from charlstm.from_config import text_rules_of
 from charlstm.look.score import Part, Score, exact_losses
-from charlstm.nn.sampling import Choice, Draws, generate
+from charlstm.nn.sampling import DRAWS_AT_ONCE, Choice, Draws, generate
 from charlstm.saved.checkpoint import LoadedModel, load_model
 from charlstm.saved.interchange.exporting import export
 from charlstm.saved.progress import Progress
-from charlstm.text.encoding import encode_string
+from charlstm.text.encoding import decode_stream, encode_string
 from charlstm.text.vocabulary import Ids, Vocabulary, until
 
 __all__ = ["Model", "Part", "Score", "Training", "load", "train"]
@@ -33,6 +34,7 @@ __all__ = ["Model", "Part", "Score", "Training", "load", "train"]
 Name = str | PathLike[str]
 
 MOST_TEXTS = 100_000
+LARGEST_GROUP = 1024
 
 
 class SampleOptions(TypedDict, total=False):
@@ -45,6 +47,7 @@ class SampleOptions(TypedDict, total=False):
     seed: int | None
     stop: str | None
     skip_unknown: bool
+    errors: str
 
 
 def load(path: Name) -> "Model":
@@ -112,6 +115,7 @@ class Model:
         seed: int | None = None,
         stop: str | None = None,
         skip_unknown: bool = False,
+        errors: str = "replace",
     ) -> str:
         """``length`` characters that follow ``prompt``, or a line end if there is none.
 
@@ -119,7 +123,8 @@ class Model:
         choose among the k likeliest characters (0: all); ``top_p``: among the likeliest that
         together have probability p. ``seed`` repeats a text; None draws one. ``stop``: end before
         this text. Characters of the prompt that the model does not know raise
-        `UnknownCharacterError`, or are left out with ``skip_unknown``.
+        `UnknownCharacterError`, or are left out with ``skip_unknown``. ``errors``: as of
+        `bytes.decode`, for what a model of bytes writes that is no UTF-8.
 
         >>> import charlstm
         >>> model = charlstm.load("runs/abc")
@@ -137,6 +142,7 @@ class Model:
             seed=seed,
             stop=stop,
             skip_unknown=skip_unknown,
+            errors=errors,
         )
         return "".join(pieces)
 
@@ -148,9 +154,14 @@ class Model:
         >>> list(model.stream("c", length=3, temperature=0))
         ['a', 'b', 'c']
         """
-        decoder = self.vocabulary.decoder()
-        pieces = (decoder.decode(ids) for ids in self._generate(1, prompt, options))
-        return until(options.get("stop"), pieces)
+        made = self._generate(1, 0, prompt, options)
+        return until(options.get("stop"), self._decoded(made, options.get("errors", "replace")))
+
+    def _decoded(self, made: Iterator[NDArray[np.intp]], errors: str) -> Iterator[str]:
+        decoder = self.vocabulary.decoder(errors)
+        for ids in made:
+            yield decoder.decode(ids)
+        yield decoder.decode(np.empty(0, np.intp), final=True)
 
     def samples(self, count: int, prompt: str = "", **options: Unpack[SampleOptions]) -> list[str]:
         """``count`` texts at once, with the options of `sample`; much faster than one by one.
@@ -162,17 +173,43 @@ class Model:
         >>> model.samples(2, "a", length=5, temperature=0)
         ['bcabc', 'bcabc']
         """
-        made = np.array(list(self._generate(count, prompt, options)), np.intp)
-        texts = made.reshape(-1, count).T
-        stop = options.get("stop")
-        return ["".join(until(stop, [self.vocabulary.decode(ids)])) for ids in texts]
+        _require_count(count, options.get("seed"))
+        return list(self.one_by_one(count, prompt, **options))
 
-    def score(self, text: str) -> Score:
+    def one_by_one(
+        self, count: int, prompt: str = "", **options: Unpack[SampleOptions]
+    ) -> Iterator[str]:
+        """What `samples` returns; made in groups, so that any ``count`` takes no more memory.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc")
+        >>> endless = model.one_by_one(1_000_000_000, "a", length=5, temperature=0)
+        >>> next(endless)
+        'bcabc'
+        """
+        if options.get("seed") is None:
+            options["seed"] = Draws.fresh_seed()
+        stop, errors = options.get("stop"), options.get("errors", "replace")
+        size = self._group(options.get("length", 500))
+        for first in range(0, count, size):
+            group = min(size, count - first)
+            made = self._generate(group, first, prompt, options)
+            ids = np.fromiter(chain.from_iterable(made), self.vocabulary.id_dtype)
+            for text in ids.reshape(-1, group).T:
+                yield "".join(until(stop, [self.vocabulary.decode(text, errors)]))
+
+    def _group(self, length: int) -> int:
+        """How many texts are made side by side: their ids, draws and scores take some 100 MB."""
+        each = length + 8 * DRAWS_AT_ONCE + 32 * self.vocabulary.size
+        return max(1, min(LARGEST_GROUP, 100_000_000 // each))
+
+    def score(self, text: str | bytes) -> Score:
         """How well the model predicts ``text``: each character but the first, exactly.
 
         The text is read as files are: its line ends, its normalization and its rare characters
-        are treated as ``config.data`` says. Raises `UnknownCharacterError` for characters the
-        model does not know, `FileError` for fewer than two characters.
+        are treated as ``config.data`` says; bytes are for a model of bytes, or UTF-8. Raises
+        `UnknownCharacterError` for characters the model does not know, `FileError` for fewer than
+        two characters.
 
         >>> import charlstm
         >>> model = charlstm.load("runs/abc")
@@ -184,6 +221,8 @@ class Model:
         >>> len(score.bits) * score.bits_per_character > float(score.bits.max())
         True
         """
+        if isinstance(text, bytes):
+            text = decode_stream(text, self.vocabulary.unit, "the text")
         return self._score(encode_string(text, self.vocabulary, text_rules_of(self.config)))
 
     def export(self, path: Name, format: str | None = None) -> None:
@@ -202,12 +241,11 @@ class Model:
         return ids if len(ids) else self.vocabulary.default_start()
 
     def _generate(
-        self, count: int, prompt: str, options: SampleOptions
+        self, count: int, first: int, prompt: str, options: SampleOptions
     ) -> Iterator[NDArray[np.intp]]:
         length, temperature = options.get("length", 500), options.get("temperature", 1.0)
         top_k, top_p, seed = options.get("top_k", 0), options.get("top_p", 1.0), options.get("seed")
-        if not 1 <= count <= MOST_TEXTS or not (seed is None or seed >= 0):
-            raise ConfigError(f"sampling: 1 to {MOST_TEXTS:,} texts at once; seed: at least 0")
+        _require_count(count, seed)
         if not (length >= 0 and 0 <= temperature <= 1e6 and top_k >= 0 and 0 < top_p <= 1):
             raise ConfigError(
                 "sampling: length, temperature, top_k: at least 0; top_p: above 0, at most 1"
@@ -219,13 +257,20 @@ class Model:
             length=length,
             choice=Choice(temperature, top_k, top_p),
             seed=Draws.fresh_seed() if seed is None else seed,
+            first=first,
         )
 
     def _score(self, ids: Ids) -> Score:
         if len(ids) < 2:
-            raise FileError(f"a text of {len(ids)} characters: there is nothing to predict")
+            unit = self.vocabulary.unit
+            raise FileError(f"a text of {len(ids)} {unit}: there is nothing to predict")
         nats = np.concatenate(list(exact_losses(self.loaded.model, ids)))
         return Score(ids, self.vocabulary, nats)
+
+
+def _require_count(count: int, seed: int | None) -> None:
+    if not 1 <= count <= MOST_TEXTS or not (seed is None or seed >= 0):
+        raise ConfigError(f"sampling: 1 to {MOST_TEXTS:,} texts at once; seed: at least 0")
 
 
 @dataclass(frozen=True)

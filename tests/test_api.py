@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
@@ -235,6 +236,68 @@ def test_bytes_that_are_no_text_keep_their_value():
     assert [line.text for line in lines] == ["é\n", "\udcff\n"]
     characters = by_character(ids, vocabulary, [np.ones(4)])
     assert [part.text for part in characters] == ["\udca9", "\n", "\udcff", "\n"]
+
+
+@pytest.fixture(scope="module")
+def of_bytes(tmp_path_factory: pytest.TempPathFactory) -> api.Model:
+    """A model of bytes that writes halves of characters."""
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "b").write_bytes("\u00e9\u00e8\u20ac".encode() * 99 + bytes(range(256)))
+    data = {"files": str(folder / "b"), "unit": "bytes"}
+    training = SETTINGS["training"] | {"steps": 3}
+    return charlstm.train(
+        {"data": data, **SETTINGS, "training": training}, out=folder / "run"
+    ).model()
+
+
+def test_bytes_come_out_as_they_are(of_bytes: api.Model):
+    start = of_bytes.vocabulary.default_start()
+    made = generate(of_bytes.loaded.model, start, count=2, length=90, choice=Choice(), seed=5)
+    ids = np.array(list(made), np.uint8).T
+    texts = of_bytes.samples(2, length=90, seed=5, errors="surrogateescape")
+    assert [text.encode("utf-8", "surrogateescape") for text in texts] == [
+        row.tobytes() for row in ids
+    ]
+    assert of_bytes.sample(length=90, seed=5, errors="surrogateescape") == texts[0]
+    assert of_bytes.sample(length=90, seed=5) == ids[0].tobytes().decode("utf-8", "replace")
+    assert of_bytes.samples(1, length=90, seed=5) == [of_bytes.sample(length=90, seed=5)]
+
+
+def test_bytes_can_be_scored(of_bytes: api.Model, model: api.Model):
+    content = "\u00e9\u00e8".encode() + b"\xff\x00"
+    expected = of_bytes.score(content.decode("utf-8", "surrogateescape"))
+    np.testing.assert_array_equal(of_bytes.score(content).nats, expected.nats)
+    assert model.score(b"abcab").bits_per_character == model.score("abcab").bits_per_character
+    with pytest.raises(FileError, match="the text: invalid UTF-8 at byte 2"):
+        model.score(b"ab\xff")
+
+
+def test_any_number_of_texts_takes_no_more_memory(
+    model: api.Model, monkeypatch: pytest.MonkeyPatch
+):
+    options: api.SampleOptions = {"length": 30, "temperature": 3, "seed": 4}
+    at_once = model.samples(7, "ab", **options)
+    assert len(set(at_once)) == 7
+    largest = 0
+
+    def generate_and_note(*arguments, count: int, **others):
+        nonlocal largest
+        largest = max(largest, count)
+        return generate(*arguments, count=count, **others)
+
+    monkeypatch.setattr(api, "LARGEST_GROUP", 3)
+    monkeypatch.setattr(api, "generate", generate_and_note)
+    assert model.samples(7, "ab", **options) == at_once
+    assert largest == 3
+    assert list(islice(model.one_by_one(10**12, "ab", **options), 5)) == at_once[:5]
+
+
+def test_groups_are_small_where_a_text_is_large(model: api.Model):
+    sizes = [model._group(length) for length in (0, 500, 10**6, 10**10)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == api.LARGEST_GROUP
+    assert sizes[1] * (500 + 8 * 1024) <= 10**8
+    assert sizes[-1] == 1
 
 
 @pytest.mark.parametrize("text", ["", "a"])

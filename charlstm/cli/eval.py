@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @click.command("eval")
 @click.argument("path", metavar="CHECKPOINT", type=PathName())
-@click.argument("name", metavar="[TEXT]", required=False, type=PathName())
+@click.argument("names", metavar="[TEXT]...", nargs=-1, type=PathName())
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test"]),
-    show_default="TEXT is given",
-    help="Instead of TEXT, this part of the text the model was trained on.",
+    show_default="the whole TEXT",
+    help="This part of the text the model was trained on; TEXT: where that is now, if it moved.",
 )
 @click.option(
     "--by",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--tsv", "as_tsv", is_flag=True, help="With --by: tab-separated, numbers in full.")
 def command(
     path: Path,
-    name: Path | None,
+    names: tuple[Path, ...],
     *,
     part: str | None,
     by: str | None,
@@ -44,26 +44,30 @@ def command(
 ) -> None:
     r"""Loss on a text, exactly.
 
-    The model reads the whole TEXT (- is stdin) from its first character on, its state carried
-    throughout, and predicts each character but the first from all before it. With --by, rows
+    The model reads the whole TEXT (- is stdin; of several, one after the other) from its first
+    character on, its state carried throughout, and predicts each character but the first from all
+    before it. With --by, rows
     come while they are computed, control characters in them are escaped, and a line feed belongs
     to the line that it ends; so the bits of all rows add up to those of the text.
 
     \b
     charlstm eval runs/quickstart data/harbour.txt
     charlstm eval runs/quickstart --part validation
+    charlstm eval runs/quickstart data/harbour.txt --part validation
     charlstm eval runs/quickstart notes.txt --json
     charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
     """
     if as_tsv and (as_json or by is None):
         raise click.UsageError("--tsv goes with --by, and not with --json.")
-    if (name is None) == (part is None):
-        raise click.UsageError("Give either TEXT or --part.")
+    if not names and part is None:
+        raise click.UsageError("Give TEXT, or --part of the model's own text.")
+    if Path("-") in names and (part is not None or len(names) > 1):
+        raise click.UsageError("- stands alone: what is read from there is a whole text.")
     from charlstm.look.score import part_to_score, text_to_score
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
-    text = text_to_score(name, loaded) if name is not None else part_to_score(part or "", loaded)
+    text = text_to_score(names, loaded) if part is None else part_to_score(part, loaded, names)
     if by is not None:
         write = write_json if as_json else write_tsv if as_tsv else write_table
         write(text, loaded, by)
@@ -74,12 +78,13 @@ def command(
     if as_json:
         click.echo(json_text(figures))
         return
-    click.echo(f"characters     {figures['characters']:,}")
-    click.echo(f"loss           {figures['loss']:.6f} nats per character")
-    click.echo(f"bits per char  {figures['bits_per_char']:.6f}")
+    one = "byte" if loaded.vocabulary.unit == "bytes" else "char"
+    click.echo(f"{loaded.vocabulary.unit:14} {figures['characters']:,}")
+    click.echo(f"loss           {figures['loss']:.6f} nats per {one}{'acter' * (one == 'char')}")
+    click.echo(f"bits per {one}  {figures['bits_per_char']:.6f}")
     click.echo(f"perplexity     {figures['perplexity'] or math.inf:.6f}")
     if figures["source_bits_per_char"] is not None:
-        click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per char")
+        click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per {one}")
 
 
 def losses_of(text: "TextToScore", loaded: "LoadedModel") -> "Losses":

@@ -72,7 +72,8 @@ def command(
     r"""Write text.
 
     CHECKPOINT is a file or a run folder, which means its best checkpoint. The text goes to
-    stdout as UTF-8 while it is made; several texts are separated by a line of dashes.
+    stdout as UTF-8 while it is made (of a model of bytes: as those bytes); several texts are
+    separated by a line of dashes.
 
     \b
     charlstm sample runs/quickstart
@@ -101,6 +102,7 @@ def command(
         "seed": seed,
         "stop": stop,
         "skip_unknown": skip_unknown,
+        "errors": "replace" if sys.stdout.isatty() else "surrogateescape",
     }
     if count == 1:
         write(prompt)
@@ -108,7 +110,7 @@ def command(
             write(piece)
         write("\n")
         return
-    for number, text in enumerate(model.samples(count, prompt, **options)):
+    for number, text in enumerate(model.one_by_one(count, prompt, **options)):
         write(("" if number == 0 else "-" * 40 + "\n") + prompt + text + "\n")
 
 

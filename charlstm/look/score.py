@@ -1,7 +1,7 @@
 """How a model's loss on a text is spread over its characters and its lines."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
@@ -17,7 +17,7 @@ from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.saved.checkpoint import LoadedModel
-from charlstm.text.corpus import encode_corpus, split
+from charlstm.text.corpus import Corpus, encode_corpus, split
 from charlstm.text.encoding import encode_string, read_stdin
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids, Vocabulary
@@ -163,29 +163,35 @@ class TextToScore:
         }
 
 
-def text_to_score(name: Path, loaded: LoadedModel) -> TextToScore:
-    """A file, or with ``-`` standard input, read as the model's text was. Raises `FileError`."""
+def text_to_score(names: Sequence[Path], loaded: LoadedModel) -> TextToScore:
+    """Files, or with ``-`` standard input, read as the model's text was. Raises `FileError`."""
     vocabulary, rules = loaded.vocabulary, text_rules_of(loaded.config)
-    if str(name) == "-":
+    if list(map(str, names)) == ["-"]:
         text = TextToScore("-", encode_string(read_stdin(vocabulary.unit), vocabulary, rules), None)
     else:
-        corpus = encode_corpus([name], vocabulary, rules)
+        corpus = encode_corpus(names, vocabulary, rules)
         source_bits = corpus.source_bits_per_character(0, corpus.characters)
-        text = TextToScore(str(name), np.asarray(corpus.ids), source_bits)
+        text = TextToScore(_listed(names), np.asarray(corpus.ids), source_bits)
     if len(text.ids) < 2:
         where = "standard input" if text.name == "-" else text.name
-        raise FileError(f"{where}: has {len(text.ids)} characters; there is nothing to predict")
+        found = f"{len(text.ids)} {vocabulary.unit}"
+        raise FileError(f"{where}: has {found}; there is nothing to predict")
     return text
 
 
-def part_to_score(part: str, loaded: LoadedModel) -> TextToScore:
-    """The ``train``, ``validation`` or ``test`` part of the model's own text. Raises `FileError`
-    if it is not the one that it was trained on.
+def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ()) -> TextToScore:
+    """The ``train``, ``validation`` or ``test`` part of the model's own text, which may lie
+    elsewhere by now. Raises `FileError` if it is not the one that it was trained on.
     """
-    corpus = corpus_of(loaded.config, loaded.vocabulary)
-    names = ", ".join(str(path) for path in corpus.files)
+    if moved_to:
+        corpus = encode_corpus(moved_to, loaded.vocabulary, text_rules_of(loaded.config))
+        advice = ""
+    else:
+        corpus = _own_text(loaded)
+        advice = "; if that has moved, name it: charlstm eval MODEL TEXT --part ..."
+    names = _listed(corpus.files)
     if corpus.sha256 != loaded.corpus.sha256:
-        raise FileError(f"{names}: is no longer the text that this model was trained on")
+        raise FileError(f"{names}: not the text that this model was trained on{advice}")
     data = loaded.config.data
     parts = split(corpus.ids, data.validation_fraction, data.test_fraction)
     number = ("train", "validation", "test").index(part)
@@ -194,3 +200,15 @@ def part_to_score(part: str, loaded: LoadedModel) -> TextToScore:
         raise FileError(f"{names}: this run keeps no {part} part (data.{part}_fraction is 0)")
     source_bits = corpus.source_bits_per_character(start, start + len(ids))
     return TextToScore(f"{part} part of {names}", np.asarray(ids), source_bits)
+
+
+def _own_text(loaded: LoadedModel) -> Corpus:
+    try:
+        return corpus_of(loaded.config, loaded.vocabulary)
+    except FileError as error:
+        advice = "if the text has moved, name it: charlstm eval MODEL TEXT --part ..."
+        raise FileError(f"{error}; {advice}") from None
+
+
+def _listed(names: Sequence[Path]) -> str:
+    return ", ".join(map(str, names))

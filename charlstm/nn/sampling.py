@@ -39,11 +39,12 @@ class Draws:
     """Uniform numbers in [0, 1), one a text and character.
 
     Every text has a generator of its own, so that the third text of ten is also the third of a
-    hundred.
+    hundred, and the ``first`` of those that come after two others.
     """
 
-    def __init__(self, seed: int, count: int) -> None:
-        self._generators = [np.random.default_rng([seed, number]) for number in range(count)]
+    def __init__(self, seed: int, count: int, first: int = 0) -> None:
+        numbers = range(first, first + count)
+        self._generators = [np.random.default_rng([seed, number]) for number in numbers]
         self._block = np.empty((DRAWS_AT_ONCE, count))
         self._next = DRAWS_AT_ONCE
 
@@ -70,14 +71,16 @@ def generate(
     length: int,
     choice: Choice,
     seed: int,
+    first: int = 0,
 ) -> Iterator[NDArray[np.intp]]:
     """``length`` times the next ids of ``count`` texts, ``(count,)``, after the ids of ``start``.
 
-    ``start`` must not be empty: a model predicts what follows something. Raises `OverflowedError`
-    where the scores are not finite.
+    ``start`` must not be empty: a model predicts what follows something. The texts are those from
+    the number ``first`` on of all that ``seed`` stands for. Raises `OverflowedError` where the
+    scores are not finite.
     """
     logits, states = _read(model, start, count)
-    draws = Draws(seed, count)
+    draws = Draws(seed, count, first)
     stepper = stepper_for(model, states)
     step: Callable[[Array], Array] = stepper.step
     pick = choose

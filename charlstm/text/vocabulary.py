@@ -105,18 +105,18 @@ class Vocabulary:
             ids = ids[~unknown]
         return ids.astype(self.id_dtype)
 
-    def decode(self, ids: AnyIds) -> str:
-        """The text of ``ids``; bytes that are no UTF-8 become U+FFFD."""
-        return self.to_bytes(ids).decode("utf-8", errors="replace")
+    def decode(self, ids: AnyIds, errors: str = "replace") -> str:
+        """The text of ``ids``; bytes that are no UTF-8 become U+FFFD, or what ``errors`` says."""
+        return self.to_bytes(ids).decode("utf-8", errors)
 
     def to_bytes(self, ids: AnyIds) -> bytes:
         """The text of ``ids`` as UTF-8; of a bytes vocabulary, the very bytes."""
         utf32: bytes = self.code_points[ids].astype("<u4").tobytes()
         return utf32.decode("utf-32-le").encode("utf-8")
 
-    def decoder(self) -> "Decoder":
-        """For text that is made piece by piece."""
-        return Decoder(self)
+    def decoder(self, errors: str = "replace") -> "Decoder":
+        """For text that is made piece by piece; ``errors`` as in `bytes.decode`."""
+        return Decoder(self, errors)
 
     def default_start(self) -> Ids:
         """What to read before a text without a prompt: a line end, or else the first character."""
@@ -176,9 +176,9 @@ class ByteVocabulary(Vocabulary):
 class Decoder:
     """Ids to text, piece by piece: a character whose bytes are not all there yet is held back."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, errors: str = "replace") -> None:
         self._vocabulary = vocabulary
-        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors)
 
     def decode(self, ids: AnyIds, *, final: bool = False) -> str:
         """The text that ``ids`` completes; ``final`` gives out what is held back, as U+FFFD."""

@@ -54,6 +54,10 @@ class LossWatch:
         return True
 
 
+ON_SCREEN = 300
+"""Characters at most in a sample that only a terminal is shown, so that nobody waits for it."""
+
+
 class RunRecorder:
     """Writes into the run folder. Times are taken from a clock that cannot be set back."""
 
@@ -92,7 +96,9 @@ class RunRecorder:
     def stepped(self, trainer: Trainer, result: StepResult) -> None:
         self._display.stepped(trainer.step_number, result.loss)
         if self._display.wants_sample():
-            self._display.noted(f"--- step {trainer.step_number}\n{self._written(trainer)}")
+            length = min(self._identity.config.output.sample_length, ON_SCREEN)
+            text = self._written(trainer, length)
+            self._display.noted(f"--- step {trainer.step_number}\n{text}")
 
     def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:
         now = time.perf_counter()
@@ -157,11 +163,12 @@ class RunRecorder:
     def sample(self, trainer: Trainer, progress: Progress, stop: Stop = never) -> None:
         """Raises `StoppedError`, having written nothing, if told to ``stop``."""
         assert self._samples is not None
-        text = f"--- step {progress.step}\n{self._written(trainer, stop)}"
+        length = self._identity.config.output.sample_length
+        text = f"--- step {progress.step}\n{self._written(trainer, length, stop)}"
         self._samples.append(text)
         self._display.noted(text)
 
-    def _written(self, trainer: Trainer, stop: Stop = never) -> str:
+    def _written(self, trainer: Trainer, length: int, stop: Stop = never) -> str:
         """A sample with the run's seed, made without touching what training uses."""
         config, vocabulary = self._identity.config, self._identity.vocabulary
         decoder = vocabulary.decoder()
@@ -169,7 +176,7 @@ class RunRecorder:
             trainer.model,
             vocabulary.default_start(),
             count=1,
-            length=config.output.sample_length,
+            length=length,
             choice=Choice(),
             seed=config.seed,
         )

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,6 +156,8 @@ def test_bytes_that_are_no_text(folder: Path, call):
     (folder / "one.bin").write_bytes(b"caf\xc3\xa9 \xff\n")
     out = call("eval", "runs/b", "one.bin", "--by", "line", "--tsv").out
     assert tsv(out)[0]["text"] == r"café \xff\n"
+    told = call("eval", "runs/b", "one.bin").out
+    assert re.match(r"bytes +8\nloss +\d\.\d+ nats per byte\nbits per byte  \d", told)
     rows = json.loads(call("eval", "runs/b", "one.bin", "--by", "character", "--json").out)
     texts = [row["text"] for row in rows["rows"]]
     assert texts == ["a", "f", r"\xc3", r"\xa9", " ", r"\xff", "\n"]
@@ -174,8 +177,38 @@ def test_a_part_of_the_text_trained_on(call, folder: Path, run: Path) -> None:
 
 def test_a_part_that_cannot_be_had(refuse, folder: Path, run: Path) -> None:
     assert "keeps no test part" in refuse(3, "eval", run, "--part", "test")
-    assert "either TEXT or --part" in refuse(2, "eval", run)
-    assert "either TEXT or --part" in refuse(2, "eval", run, "text.txt", "--part", "train")
+    assert "Give TEXT, or --part" in refuse(2, "eval", run)
+    assert "- stands alone" in refuse(2, "eval", run, "-", "--part", "train")
+
+
+def test_a_part_of_a_text_that_has_moved(call, refuse, folder: Path, run: Path) -> None:
+    expected = json.loads(call("eval", run, "--part", "validation", "--json").out)
+    own = Path(load_model(run).config.data.files[0])
+    content = own.read_bytes()
+    halves = [folder / "one.txt", folder / "two.txt"]
+    halves[0].write_bytes(content[:700])
+    halves[1].write_bytes(content[700:])
+    own.rename(folder / "away")
+    try:
+        message = refuse(3, "eval", run, "--part", "validation")
+        assert message.endswith(
+            "if the text has moved, name it: charlstm eval MODEL TEXT --part ..."
+        )
+        found = json.loads(call("eval", run, *halves, "--part", "validation", "--json").out)
+        assert found["loss"] == expected["loss"]
+        assert "not the text" in refuse(3, "eval", run, halves[0], "--part", "validation")
+    finally:
+        (folder / "away").rename(own)
+
+
+def test_several_texts_are_one(call, folder: Path, run: Path) -> None:
+    text = (folder / "text.txt").read_text()
+    (folder / "a.txt").write_text(text[:300])
+    (folder / "b.txt").write_text(text[300:500])
+    (folder / "ab.txt").write_text(text[:500])
+    both = json.loads(call("eval", run, "a.txt", "b.txt", "--json").out)
+    assert both["text"] == "a.txt, b.txt"
+    assert both["loss"] == json.loads(call("eval", run, "ab.txt", "--json").out)["loss"]
 
 
 def test_the_parts_of_a_changed_text_are_not_those_trained_on(
@@ -185,6 +218,8 @@ def test_the_parts_of_a_changed_text_are_not_those_trained_on(
     before = text.read_bytes()
     try:
         text.write_bytes(before[:-1])
-        assert "no longer the text" in refuse(3, "eval", run, "--part", "validation")
+        assert "not the text that this model was trained on; if that has moved" in refuse(
+            3, "eval", run, "--part", "validation"
+        )
     finally:
         text.write_bytes(before)

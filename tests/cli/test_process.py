@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from program import completed, program
 
+from charlstm.cli.main import main
+
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 
@@ -110,6 +112,16 @@ def test_a_prompt_from_stdin(run: Path):
     assert done.returncode == 0
     assert done.stdout.startswith(b"the ships ")
     assert len(done.stdout) == 10 + 5 + 1
+
+
+def test_a_sample_of_bytes_is_bytes(folder: Path):
+    (folder / "b.bin").write_bytes(bytes(range(128, 256)) * 9)
+    settings = ["data.files=b.bin", "data.unit=bytes", "training.steps=2"]
+    assert main(["train", "c.yaml", *settings, "--out", "b", "-q"]) == 0
+    options = ["-n", "300", "--seed", "3", "-q"]
+    out = completed("sample", "b", *options, cwd=folder).stdout
+    assert len(out) == 300 + 1
+    assert b"\xef\xbf\xbd" not in out
 
 
 def test_nothing_is_coloured(run: Path):
