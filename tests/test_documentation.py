@@ -133,7 +133,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = folder / "bin" / "charlstm"
     command.parent.mkdir()
     command.write_text(
-        f'#!/bin/sh\n[ "$1" != train ] || set -- "$@" {shlex.join(SHORT)}\n'
+        f'#!/bin/sh\ncase $1 in train|demo) set -- "$@" {shlex.join(SHORT)};; esac\n'
         f'exec {shlex.quote(sys.executable)} -m charlstm "$@"\n'
     )
     command.chmod(0o755)
@@ -220,7 +220,7 @@ def shortened(arguments: list[str]) -> list[str]:
     for argument in arguments:
         matches = sorted(map(str, here.glob(argument))) if argument.endswith("*") else []
         expanded += matches or [argument]
-    return expanded + SHORT * (expanded[:1] == ["train"])
+    return expanded + SHORT * (expanded[:1] in (["train"], ["demo"]))
 
 
 def clear_the_way(words: list[str]) -> None:

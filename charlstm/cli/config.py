@@ -6,7 +6,9 @@ import click
 
 from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
+from charlstm.config import recipes
 from charlstm.config.reading import load_config
+from charlstm.config.recipes import RECIPES
 from charlstm.config.writing import default_config_text, dump_config
 from charlstm.errors import ConfigError
 
@@ -22,7 +24,15 @@ from charlstm.errors import ConfigError
     show_default="stdout",
     help="Write it there; a file that exists is not replaced.",
 )
-def command(path: Path | None, overrides: tuple[str, ...], *, output: Path | None) -> None:
+@click.option(
+    "--recipe",
+    type=click.Choice(RECIPES),
+    show_default="none",
+    help="Print this configuration of ours, instead of every setting.",
+)
+def command(
+    path: Path | None, overrides: tuple[str, ...], *, output: Path | None, recipe: str | None
+) -> None:
     r"""Print a configuration to start from.
 
     Every setting with its default and what it does. With CONFIG, that file's settings instead,
@@ -30,11 +40,17 @@ def command(path: Path | None, overrides: tuple[str, ...], *, output: Path | Non
 
     \b
     charlstm config -o my.yaml
+    charlstm config --recipe shakespeare
     charlstm config configs/quickstart.yaml training.batch_size=20
     """
     if path is not None and "=" in str(path) and not path.exists():
         raise ConfigError(f"{path}: name a configuration file before KEY=VALUE")
-    text = default_config_text() if path is None else dump_config(load_config(path, overrides))
+    if path is not None and recipe is not None:
+        raise click.UsageError("--recipe prints a file of ours as it is; leave out CONFIG.")
+    if recipe is not None:
+        text = recipes.recipe(recipe)
+    else:
+        text = default_config_text() if path is None else dump_config(load_config(path, overrides))
     if output is None:
         click.echo(text, nl=False)
         return

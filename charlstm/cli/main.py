@@ -22,6 +22,7 @@ from charlstm.system.signals import end_by
 
 NAME = "charlstm"
 COMMANDS = (
+    "demo",
     "train",
     "sample",
     "eval",
@@ -37,7 +38,7 @@ COMMANDS = (
     "import",
     "completion",
 )
-MANY_CHARACTERS_AT_ONCE = ("train", "look")  # whose products are large enough for threads
+MANY_CHARACTERS_AT_ONCE = ("demo", "train", "look")  # whose products are large enough for threads
 READER_GONE = 128 + signal.SIGPIPE
 
 
@@ -91,9 +92,10 @@ def commands(context: click.Context) -> None:
     r"""Train and explore character-level LSTMs.
 
     \b
-    charlstm train configs/quickstart.yaml            train; Ctrl-C saves and stops
-    charlstm train configs/quickstart.yaml --resume   go on
-    charlstm sample runs/quickstart                   write text like the corpus
+    charlstm demo                       train on a text that ships with charlstm
+    charlstm train notes.txt            train on yours; Ctrl-C saves and stops
+    charlstm train runs/notes --resume  go on
+    charlstm sample runs/notes          write text like it
 
     \b
     Exit codes: 0 done, 1 a bug, 2 command line or configuration, 3 a file cannot be used,
