@@ -161,7 +161,8 @@ class Model:
         decoder = self.vocabulary.decoder(errors)
         for ids in made:
             yield decoder.decode(ids)
-        yield decoder.decode(np.empty(0, np.intp), final=True)
+        if held_back := decoder.decode(np.empty(0, np.intp), final=True):
+            yield held_back
 
     def samples(self, count: int, prompt: str = "", **options: Unpack[SampleOptions]) -> list[str]:
         """``count`` texts at once, with the options of `sample`; much faster than one by one.

@@ -19,7 +19,13 @@ def corpus_of(
     """The text that a config names, encoded with its own characters or with a given vocabulary."""
     data, rules = config.data, text_rules_of(config)
     if vocabulary is None:
-        return read_corpus(data.files, rules, min_count=data.min_count, cache=cache)
+        return read_corpus(
+            data.files,
+            rules,
+            min_count=data.min_count,
+            observed_bytes=data.byte_values == "observed",
+            cache=cache,
+        )
     return encode_corpus(data.files, vocabulary, rules, cache=cache)
 
 

@@ -263,6 +263,24 @@ def test_bytes_come_out_as_they_are(of_bytes: api.Model):
     assert of_bytes.samples(1, length=90, seed=5) == [of_bytes.sample(length=90, seed=5)]
 
 
+def test_a_model_of_the_bytes_of_its_text(folder: Path):
+    content = "\u00e9\u00e8\n".encode() * 99
+    (folder / "b").write_bytes(content)
+    data = {"files": "b", "unit": "bytes", "byte_values": "observed"}
+    model = charlstm.train({"data": data, **SETTINGS}, out="observed").model()
+    assert (model.vocabulary.size, model.vocabulary.unit) == (4, "bytes")
+    assert set(
+        model.sample(length=60, errors="surrogateescape").encode("utf-8", "surrogateescape")
+    ) <= {*content}
+    model.export("observed.npz")
+    with pytest.raises(UnknownCharacterError):
+        model.score("a\n")
+    model.export("observed.safetensors")
+    from charlstm.saved.interchange.importing import import_checkpoint
+
+    assert import_checkpoint(Path("observed.safetensors"), None).vocabulary == model.vocabulary
+
+
 def test_bytes_can_be_scored(of_bytes: api.Model, model: api.Model):
     content = "\u00e9\u00e8".encode() + b"\xff\x00"
     expected = of_bytes.score(content.decode("utf-8", "surrogateescape"))

@@ -50,7 +50,8 @@ def run_lines() -> list[str]:
 def names_in_release(folder: Path) -> set[str]:
     buildapi = pytest.importorskip("flit_core.buildapi", reason="flit_core is not installed")
     with tarfile.open(folder / buildapi.build_sdist(str(folder))) as archive:
-        files = [member.name for member in archive.getmembers() if member.isfile()]
+        found = archive.getmembers()
+        files = [one.name for one in found if one.isfile() or one.issym()]
     return {name.partition("/")[2] for name in files} - {"PKG-INFO"}
 
 

@@ -122,12 +122,11 @@ def start_of_config(
     if not text:
         raise ConfigError("TEXT: write two characters or more; the first is asked for the second")
     if config.data.unit == "bytes":
-        vocabulary = Vocabulary.of_bytes()
+        everything = config.data.byte_values == "all"
+        own = text.encode("utf-8", "surrogateescape")
+        vocabulary = Vocabulary.of_bytes(range(256) if everything else own)
+        known = "all bytes" if everything else "the bytes of TEXT"
     else:
-        vocabulary = Vocabulary.of_characters(map(ord, text))
-    click.echo(
-        f"An untrained model, from seed {config.seed}; vocabulary: "
-        f"{'all bytes' if config.data.unit == 'bytes' else 'the characters of TEXT'}.",
-        err=True,
-    )
+        vocabulary, known = Vocabulary.of_characters(map(ord, text)), "the characters of TEXT"
+    click.echo(f"An untrained model, from seed {config.seed}; vocabulary: {known}.", err=True)
     return model_of(config, vocabulary.size), vocabulary

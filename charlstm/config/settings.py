@@ -40,6 +40,9 @@ class DataConfig:
         0.0, "part after it, kept for a final evaluation", low=0, below=1
     )
     unit: Literal["characters", "bytes"] = setting("characters", "what the model reads and writes")
+    byte_values: Literal["all", "observed"] = setting(
+        "all", "unit: bytes only: a model knows all 256, or those of the text"
+    )
     newlines: Literal["keep", "normalize"] = setting("keep", "CR and CRLF line ends")
     normalize: Literal["none", "NFC"] = setting("none", "Unicode normalization")
     min_count: int = setting(1, "rarer characters are replaced", low=1)
@@ -210,6 +213,8 @@ def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     for name, neutral in {"newlines": "keep", "normalize": "none", "min_count": 1}.items():
         if data.unit == "bytes" and getattr(data, name) != neutral:
             yield f"data.{name}", f"bytes are taken as they are; use {neutral} or unit: characters"
+    if data.unit != "bytes" and data.byte_values != "all":
+        yield "data.byte_values", "needs unit: bytes; characters are always those of the text"
     if model.recurrent_dropout > 0 and model.cell != "layer-norm":
         yield "model.recurrent_dropout", f"needs cell: layer-norm, found {model.cell}"
     if training.weight_decay > 0 and training.optimizer != "adamw":

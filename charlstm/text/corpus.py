@@ -62,11 +62,13 @@ def read_corpus(
     rules: TextRules = AS_IT_IS,
     *,
     min_count: int = 1,
+    observed_bytes: bool = False,
     cache: CorpusCache | None = None,
 ) -> Corpus:
     """Encode files (paths and globs) with a vocabulary made of their own characters.
 
     Characters that occur fewer than ``min_count`` times become the rules' replacement, or U+FFFD.
+    Bytes are all 256 or, if so told, those of the text.
     A long text is kept in ``cache``. Raises `FileError` for what cannot be read, `ConfigError` for
     settings that contradict.
     """
@@ -81,7 +83,8 @@ def read_corpus(
 
     def choose(survey: _Survey) -> _Choice:
         if bytewise:
-            return _Choice(Vocabulary.of_bytes(), None)
+            values = np.flatnonzero(survey.counts) if observed_bytes else range(256)
+            return _Choice(Vocabulary.of_bytes(values), None)
         frequent = np.flatnonzero(survey.counts >= max(min_count, 1))
         if len(frequent) == np.count_nonzero(survey.counts):
             return _Choice(Vocabulary.of_characters(frequent), None)
@@ -89,7 +92,10 @@ def read_corpus(
         return _Choice(Vocabulary.of_characters(np.append(frequent, stand_in)), stand_in)
 
     text = TextFiles(find_files(files), rules)
-    recipe = {"min_count": min_count, "replacement": replacement if min_count > 1 else None}
+    recipe: dict[str, str | int | None] = {"min_count": min_count}
+    recipe["replacement"] = replacement if min_count > 1 else None
+    if observed_bytes:
+        recipe["observed_bytes"] = True
     return _corpus(text, choose, cache.place_for(text, recipe) if cache else None)
 
 

@@ -64,9 +64,9 @@ class Vocabulary:
         return Vocabulary(np.unique(codes).astype(np.uint32))
 
     @staticmethod
-    def of_bytes() -> "Vocabulary":
-        """The 256 byte values: covers anything at all, in any encoding."""
-        return ByteVocabulary(np.arange(256, dtype=np.uint32))
+    def of_bytes(values: Iterable[int] | CodePoints = range(256)) -> "Vocabulary":
+        """All byte values cover anything at all, in any encoding; or these of them only."""
+        return ByteVocabulary(np.unique(np.fromiter(values, np.uint32)))
 
     @staticmethod
     def from_array(array: NDArray[Any], unit: Unit = "characters") -> "Vocabulary":
@@ -154,17 +154,17 @@ class Vocabulary:
 
 
 class ByteVocabulary(Vocabulary):
-    """All 256 byte values; the id of a byte is its value."""
+    """All 256 byte values, whose ids are these values; or some of them."""
 
     unit: Unit = "bytes"
 
     def __init__(self, code_points: CodePoints) -> None:
         super().__init__(code_points)
-        if not np.array_equal(code_points, np.arange(256)):
-            raise FileError("vocabulary: a bytes vocabulary must hold exactly the values 0 to 255")
+        if code_points[-1] > 255:
+            raise FileError(f"vocabulary: {code_points[-1]} is no value of a byte")
 
     def to_bytes(self, ids: AnyIds) -> bytes:
-        return ids.astype(np.uint8).tobytes()
+        return self.code_points[ids].astype(np.uint8).tobytes()
 
     def _codes(self, text: str) -> Codes:
         try:  # surrogateescape: bytes on the command line that are no UTF-8 come back as they were

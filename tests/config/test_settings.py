@@ -113,6 +113,7 @@ def test_what_may_change_on_resume():
 # ---------------------------------------------------------------------------------- limits
 
 COMPANIONS = {
+    "data.byte_values": {"data.unit": "bytes"},
     "model.recurrent_dropout": {"model.cell": "layer-norm"},
     "training.weight_decay": {"training.optimizer": "adamw"},
     "training.clip_value": {"training.clip_norm": 0},

@@ -139,3 +139,19 @@ def test_encoding_makes_no_object_per_character() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * len(text)
+
+
+def test_some_bytes_only():
+    content = "\u00e9a\n".encode()
+    vocabulary = Vocabulary.of_bytes(content * 3)
+    assert (vocabulary.size, vocabulary.unit) == (4, "bytes")
+    ids = vocabulary.encode("\u00e9\n")
+    assert ids.tolist() == [3, 2, 0]
+    assert vocabulary.to_bytes(ids) == "\u00e9\n".encode()
+    assert vocabulary.default_start().tolist() == [0]
+    assert Vocabulary.from_array(vocabulary.to_array(), "bytes") == vocabulary
+    assert vocabulary != Vocabulary.of_bytes()
+    with pytest.raises(UnknownCharacterError):
+        vocabulary.encode("b")
+    with pytest.raises(FileError, match="256 is no value of a byte"):
+        Vocabulary.from_array(np.array([1, 256], np.uint32), "bytes")

@@ -47,5 +47,6 @@ def bytes_in_text(characters: Sequence[str]) -> list[str]:
 def of_vocabulary(vocabulary: Vocabulary) -> list[str]:
     """The label of every id; bytes beyond ASCII as two hexadecimal digits."""
     if vocabulary.unit == "bytes":
-        return [label(chr(code)) if code < 0x80 else f"\\x{code:02x}" for code in range(256)]
+        values = vocabulary.code_points.tolist()
+        return [label(chr(code)) if code < 0x80 else f"\\x{code:02x}" for code in values]
     return [label(vocabulary.decode(np.array([id]))) for id in range(vocabulary.size)]

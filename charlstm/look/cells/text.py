@@ -54,7 +54,10 @@ def read_text(
         raise FileError(f"{name}: a text of two characters or more is needed; found {len(codes)}")
     if vocabulary.unit == "bytes":
         characters = _character_of_each_byte(codes.tobytes())
-        return Text(name, codes.astype(np.uint8), characters, cut, bytewise=True)
+        try:
+            return Text(name, vocabulary.encode_codes(codes), characters, cut, bytewise=True)
+        except UnknownCharacterError as error:
+            raise UnknownCharacterError(error.code_points, name) from None
     text = codes.astype("<u4").tobytes().decode("utf-32-le")
     if rules.replacement is not None:
         known = set(map(chr, vocabulary.code_points))

@@ -178,7 +178,8 @@ def _table(rows: Rows) -> str:
 def _vocabulary(checkpoint: Checkpoint) -> str:
     vocabulary = checkpoint.vocabulary
     if vocabulary.unit == "bytes":
-        return "<p>All 256 bytes.</p>"
+        known = vocabulary.size
+        return f"<p>{'All 256' if known == 256 else f'{known} of the 256'} bytes.</p>"
     points = vocabulary.code_points
     keys = "".join(map(_key, map(chr, points[:MOST_CHARACTERS])))
     more = len(points) - MOST_CHARACTERS

@@ -56,7 +56,10 @@ def described_config(texts: Mapping[str, str]) -> Config:
 
 def described_vocabulary(texts: Mapping[str, str]) -> Ordered:
     if texts.get("unit") == "bytes":
-        return in_order(Vocabulary.of_bytes())
+        if "vocabulary" not in texts:
+            return in_order(Vocabulary.of_bytes())
+        known, order = vocabulary_of(_json(texts, "vocabulary"))
+        return Ordered(Vocabulary.from_array(known.to_array(), "bytes"), order)
     return vocabulary_of(_json(texts, "vocabulary"))
 
 
