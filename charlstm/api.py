@@ -175,16 +175,16 @@ class Model:
         ['bcabc', 'bcabc']
         """
         _require_count(count, options.get("seed"))
-        return list(self.one_by_one(count, prompt, **options))
+        return list(self.iter_samples(count, prompt, **options))
 
-    def one_by_one(
+    def iter_samples(
         self, count: int, prompt: str = "", **options: Unpack[SampleOptions]
     ) -> Iterator[str]:
         """What `samples` returns; made in groups, so that any ``count`` takes no more memory.
 
         >>> import charlstm
         >>> model = charlstm.load("runs/abc")
-        >>> endless = model.one_by_one(1_000_000_000, "a", length=5, temperature=0)
+        >>> endless = model.iter_samples(1_000_000_000, "a", length=5, temperature=0)
         >>> next(endless)
         'bcabc'
         """

@@ -307,7 +307,7 @@ def test_any_number_of_texts_takes_no_more_memory(
     monkeypatch.setattr(api, "generate", generate_and_note)
     assert model.samples(7, "ab", **options) == at_once
     assert largest == 3
-    assert list(islice(model.one_by_one(10**12, "ab", **options), 5)) == at_once[:5]
+    assert list(islice(model.iter_samples(10**12, "ab", **options), 5)) == at_once[:5]
 
 
 def test_groups_are_small_where_a_text_is_large(model: api.Model):

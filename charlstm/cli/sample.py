@@ -110,7 +110,7 @@ def command(
             write(piece)
         write("\n")
         return
-    for number, text in enumerate(model.one_by_one(count, prompt, **options)):
+    for number, text in enumerate(model.iter_samples(count, prompt, **options)):
         write(("" if number == 0 else "-" * 40 + "\n") + prompt + text + "\n")
 
 

@@ -41,11 +41,13 @@ def excerpt(train: Ids | MappedIds, validation: Ids | MappedIds) -> Excerpt:
 
 def baselines(parts: Excerpt, vocabulary: Vocabulary) -> Iterator[Baseline]:
     """From the simplest on; xz only where this Python has it."""
-    yield Baseline("frequencies of the characters", by_frequencies(parts, vocabulary.size))
+    yield Baseline(f"frequencies of the {vocabulary.unit}", by_frequencies(parts, vocabulary.size))
     compressed = by_xz(parts, vocabulary)
     if compressed is not None:
         yield Baseline("xz, after the training part", compressed)
-    yield Baseline(f"{ORDER} characters of context, counted", by_counting(parts, vocabulary.size))
+    yield Baseline(
+        f"{ORDER} {vocabulary.unit} of context, counted", by_counting(parts, vocabulary.size)
+    )
 
 
 def by_frequencies(parts: Excerpt, symbols: int) -> float:

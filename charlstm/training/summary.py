@@ -1,8 +1,9 @@
 """What is said of a run at its end: its loss beside those of simple methods, and a sample."""
 
+import shlex
 from collections.abc import Iterator
 
-from charlstm.messages import printable
+from charlstm.messages import printable, show
 from charlstm.nn.loss import bits
 from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import load_model
@@ -18,17 +19,21 @@ def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator
         yield from comparison(dataset, progress.best_val_loss)
     yield "A sample:"
     yield printable(sample_of(dataset, folder), keep="\n\t")
+    run = shlex.quote(show(folder.path))
+    text = shlex.quote(show(dataset.corpus.files[0]))
+    yield f"Its curves: charlstm report {run} -o report.html"
+    yield f"Its cells:  charlstm look {run} {text} -o page.html"
 
 
 def comparison(dataset: Dataset, loss: float) -> Iterator[str]:
     """Bits per character of ever better methods; ``loss`` is the model's, in nats."""
     parts = excerpt(dataset.train, dataset.validation)
-    used = "Bits per character on the validation part:"
+    unit = dataset.corpus.vocabulary.unit
+    used = f"Bits per {unit.removesuffix('s')} on the validation part:"
     if len(parts.train) < len(dataset.train) or len(parts.validation) < len(dataset.validation):
         used = (
-            "Bits per character on the validation part (simple methods: on its first"
-            f" {len(parts.validation):,} characters, after {len(parts.train):,} of the training"
-            " part):"
+            f"{used.rstrip(':')} (simple methods: on its first {len(parts.validation):,} {unit},"
+            f" after {len(parts.train):,} of the training part):"
         )
     yield used
     for baseline in baselines(parts, dataset.corpus.vocabulary):

@@ -9,6 +9,7 @@ import termios
 import time
 from pathlib import Path
 
+import pytest
 from program import program
 
 ENDLESS = ["training.steps=10000000", "evaluation.every=50", "training.workers=1"]
@@ -82,6 +83,21 @@ def test_the_end_of_a_training(folder: Path):
         table,
     )
     assert table.rstrip().endswith("Try: charlstm sample runs/c")
+    assert "charlstm report runs/c -o report.html" in table
+    assert re.search(r"charlstm look runs/c \S+text\.txt -o page\.html", table)
+
+
+def test_the_end_says_on_how_much_simple_methods_were_tried(
+    folder: Path, call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("charlstm.text.baselines.MOST_TRAINING", 900)
+    monkeypatch.setattr("charlstm.text.baselines.MOST_VALIDATION", 200)
+    told = call("train", "c.yaml", "data.unit=bytes", "training.workers=1").err
+    assert (
+        "Bits per byte on the validation part (simple methods: on its first 200 bytes, after 900 of"
+        " the training part):" in told
+    )
+    assert "5 bytes of context, counted" in told
 
 
 def test_an_evaluation_of_a_long_text(run: Path, folder: Path):
