@@ -41,7 +41,7 @@ class DataConfig:
     )
     unit: Literal["characters", "bytes"] = setting("characters", "what the model reads and writes")
     byte_values: Literal["all", "observed"] = setting(
-        "all", "unit: bytes only: a model knows all 256, or those of the text"
+        "all", "the bytes that a model of bytes knows"
     )
     newlines: Literal["keep", "normalize"] = setting("keep", "CR and CRLF line ends")
     normalize: Literal["none", "NFC"] = setting("none", "Unicode normalization")

@@ -575,7 +575,7 @@ def test_without_a_vocabulary_the_numbers_mean_nothing(tmp_path: Path):
         ("vocabulary", None, "has no vocabulary"),
         ("vocabulary", '"ab"', "the vocabulary has 2"),
         ("vocabulary", "7", "expected a JSON text"),
-        ("unit", "bytes", "the vocabulary has 256"),
+        ("unit", "bytes", "its configuration is for characters, its vocabulary of bytes"),
     ],
 )
 def test_descriptions_that_are_wrong(

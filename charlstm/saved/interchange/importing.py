@@ -67,6 +67,10 @@ def _config_for(parameters: Mapping[str, Array], sizes: Sizes, vocabulary: Vocab
 def _check_parameters(
     parameters: Mapping[str, Array], config: Config, vocabulary: Vocabulary
 ) -> None:
+    if config.data.unit != vocabulary.unit:
+        raise FileError(
+            f"its configuration is for {config.data.unit}, its vocabulary of {vocabulary.unit}"
+        )
     scores = parameters.get("linear.b_y", np.empty(0)).size
     if scores != vocabulary.size:
         raise FileError(
