@@ -1,6 +1,5 @@
 """``charlstm demo``."""
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -12,7 +11,7 @@ from charlstm.cli.completion import complete_setting
 from charlstm.cli.train import train
 from charlstm.config.reading import load_config
 from charlstm.config.recipes import TEXT, shipped
-from charlstm.system.signals import save_requests_may_come_early
+from charlstm.config.writing import written
 from charlstm.training.resources import resources_for
 
 
@@ -37,8 +36,7 @@ def command(overrides: tuple[str, ...], *, out: Path, quiet: bool) -> None:
     \b
     charlstm demo
     """
-    save_requests_may_come_early()
-    where = f"data.files={json.dumps([str(shipped(TEXT))])}"
+    where = f"data.files={written(str(shipped(TEXT)))}"
     config = load_config(shipped("quickstart.yaml"), [where, *overrides])
     os.environ.update(resources_for(config).environment)  # before NumPy is imported
     asked = {"resume": True, "overwrite": False, "exact": False, "quiet": quiet}

@@ -2,11 +2,13 @@
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from charlstm.config.settings import Config
 from charlstm.messages import duration, figure, json_text, show
+from charlstm.nn.finite import OverflowedError
 from charlstm.nn.loss import bits
 from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import Checkpoint, TextIdentity, checkpoint_chunks, current_versions
@@ -96,9 +98,10 @@ class RunRecorder:
     def stepped(self, trainer: Trainer, result: StepResult) -> None:
         self._display.stepped(trainer.step_number, result.loss)
         if self._display.wants_sample():
-            length = min(self._identity.config.output.sample_length, ON_SCREEN)
-            text = self._written(trainer, length)
-            self._display.noted(f"--- step {trainer.step_number}\n{text}")
+            with suppress(OverflowedError):  # the training will find out by itself
+                length = min(self._identity.config.output.sample_length, ON_SCREEN)
+                text = self._written(trainer, length)
+                self._display.noted(f"--- step {trainer.step_number}\n{text}")
 
     def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:
         now = time.perf_counter()

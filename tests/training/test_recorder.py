@@ -242,6 +242,15 @@ def test_a_sample_on_the_screen_disturbs_nothing(tmp_path: Path):
     assert not made.folder.samples.exists()
 
 
+def test_a_sample_that_cannot_be_made_ends_nothing(tmp_path: Path):
+    made = Setup(tmp_path)
+    made.display.curious = True
+    result = made.trainer.step(Requests())
+    made.trainer.model.values[...] = np.inf
+    made.recorder.stepped(made.trainer, result)
+    assert made.display.lines == []
+
+
 # Going wrong
 
 
