@@ -19,14 +19,16 @@ def config_for(folder: str, B: int, T: int, H: int, L: int) -> Config:
     return config_from_dict(
         {
             "data": {"files": [str(text)], "validation_fraction": 0.0},
-            "model": {"layers": L, "hidden_size": H},
+            "model": {"layers": L, "hidden_size": H, "embedding_size": 0, "dropout": 0},
             "training": {
                 "batch_size": B,
                 "sequence_length": T,
                 "learning_rate": 1e-3,
+                "epochs": 50,
                 "workers": _setting("BENCH_WORKERS"),
                 "blas_threads": _setting("BENCH_THREADS"),
             },
+            "schedule": {"kind": "constant"},
         },
         "benchmark",
     )

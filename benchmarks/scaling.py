@@ -84,7 +84,7 @@ def reports_of(out: Path) -> Iterator[dict[str, float]]:
 def write_config(path: Path, text: Path, **training: int | str) -> Path:
     config = {
         "data": {"files": [str(text)], "validation_fraction": 0.0},
-        "model": {"hidden_size": 128, "layers": 2},
+        "model": {"hidden_size": 128, "layers": 2, "embedding_size": 0, "dropout": 0},
         "training": {"batch_size": 50, "sequence_length": 50, "steps": 200, **training},
         "output": {"report_every": 1, "checkpoint_every": 0},
     }
@@ -230,7 +230,7 @@ def measure(text: Path, hidden: int, layers: int, batch: int, length: int) -> Mo
         config = config_from_dict(
             {
                 "data": {"files": [str(text)]},
-                "model": {"hidden_size": hidden, "layers": layers},
+                "model": {"hidden_size": hidden, "layers": layers, "embedding_size": 0},
                 "training": {"batch_size": lanes, "sequence_length": length},
             },
             "scaling",

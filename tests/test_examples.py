@@ -19,8 +19,10 @@ MPI = EXAMPLES / "slurm-mpi.sh"
 
 CONFIG = """\
 data: {files: text.txt, validation_fraction: 0.4}
-model: {layers: 1}
-training: {batch_size: 3, sequence_length: 4, steps: 400}
+model: {layers: 1, hidden_size: 128, embedding_size: 0, dropout: 0}
+training:
+  {batch_size: 3, sequence_length: 4, steps: 400, learning_rate: 2e-3, early_stopping: 0}
+schedule: {kind: constant, warmup_steps: 0}
 evaluation: {every: 100}
 output: {report_every: 20, checkpoint_every: 20}
 """

@@ -28,11 +28,12 @@ def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: b
 
     Exit code 1 when an error is above 1e-6: then charlstm has a bug.
     """
+    from charlstm.config.auto import TYPICAL, settled
     from charlstm.config.reading import load_config
     from charlstm.from_config import shape_of
     from charlstm.look.gradients.gradcheck import LIMIT, Sizes, check_model
 
-    config = load_config(path, overrides)
+    config = settled(load_config(path, overrides), TYPICAL)
     sizes = Sizes()
     shape = sizes.shrink(shape_of(config, sizes.vocabulary_size))
     rows = check_model(

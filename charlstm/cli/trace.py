@@ -113,12 +113,13 @@ def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vo
 def start_of_config(
     path: Path, text: str, overrides: tuple[str, ...]
 ) -> "tuple[CharLM, Vocabulary]":
+    from charlstm.config.auto import TYPICAL, settled
     from charlstm.config.reading import load_config
     from charlstm.errors import ConfigError
     from charlstm.from_config import model_of
     from charlstm.text.vocabulary import Vocabulary
 
-    config = load_config(path, overrides)
+    config = settled(load_config(path, overrides), TYPICAL)
     if not text:
         raise ConfigError("TEXT: write two characters or more; the first is asked for the second")
     if config.data.unit == "bytes":

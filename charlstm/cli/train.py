@@ -2,11 +2,12 @@
 
 import os
 import shlex
+import time
 from pathlib import Path
 
 import click
 
-from charlstm.cli.arguments import PathName
+from charlstm.cli.arguments import Number, PathName
 from charlstm.cli.completion import complete_setting
 from charlstm.cli.sources import source_of
 from charlstm.cli.streams import texts_in_files
@@ -14,7 +15,7 @@ from charlstm.config.settings import Config
 from charlstm.config.writing import dump_config
 from charlstm.messages import show
 from charlstm.system.mpi_launcher import hear, is_helper
-from charlstm.training.resources import resources_for
+from charlstm.training.resources import environment_for
 
 
 @click.command("train")
@@ -32,6 +33,13 @@ from charlstm.training.resources import resources_for
     show_default="runs/<name of the text or CONFIG>",
     help="Run folder.",
 )
+@click.option(
+    "--minutes",
+    metavar="X",
+    type=Number(min=0, min_open=True),
+    help="How long it may take; the size of the model follows from it.",
+    show_default="as the settings say",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only errors.")
 def command(
@@ -42,6 +50,7 @@ def command(
     overwrite: bool,
     exact: bool,
     out: Path | None,
+    minutes: float | None,
     dry_run: bool,
     quiet: bool,
 ) -> None:
@@ -54,6 +63,7 @@ def command(
 
     \b
     charlstm train notes.txt
+    charlstm train notes.txt --minutes 3
     charlstm train runs/notes --resume
     charlstm train c.yaml training.learning_rate=1e-3 model.hidden_size=256 --out runs/h256
     """
@@ -62,7 +72,8 @@ def command(
         return
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
-    words = (str(source), *overrides)
+    length = () if minutes is None else (f"training.minutes={minutes:g}",)
+    words = (str(source), *overrides, *length)
     found = source_of(words)
     folder = out or found.folder()
     if resume and found.run is not None:
@@ -74,9 +85,9 @@ def command(
             if not quiet:
                 click.echo(f"The text is kept in {show(folder)}, to be read again.", err=True)
             again = ["charlstm", "train", str(folder), "--resume"]
-        os.environ.update(resources_for(config).environment)  # before NumPy is imported
+        os.environ.update(environment_for(config))  # before NumPy is imported
         if dry_run:
-            show_plan(config, folder)
+            show_plan(config, folder, resume=resume)
         else:
             asked = {"resume": resume, "overwrite": overwrite, "exact": exact, "quiet": quiet}
             train(config, folder, asked, shlex.join(again))
@@ -120,13 +131,23 @@ def help_rank_0() -> None:
         work(comm, setup)
 
 
-def show_plan(config: Config, folder: Path) -> None:
+def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
+    from charlstm.saved.run_folder import RunFolder
+    from charlstm.training.advice import advice
+    from charlstm.training.budget import fit_to_time, is_due
     from charlstm.training.dataset import read_dataset
-    from charlstm.training.estimate import check_memory, describe
+    from charlstm.training.estimate import check_memory, decided, describe
+    from charlstm.training.resuming import settings_so_far
 
-    dataset = read_dataset(config)
-    needed = check_memory(config, dataset.corpus.vocabulary.size)
-    click.echo(dump_config(config), nl=False)
+    known = settings_so_far(RunFolder(folder), asked) if resume else None
+    dataset = read_dataset(asked, known=known)
+    if is_due(asked, known):
+        dataset, speed = fit_to_time(dataset, folder, time.monotonic())
+        click.echo(f"Measured: {speed:,.0f} characters a second.", err=True)
+    needed = check_memory(dataset.config, dataset.corpus.vocabulary.size)
+    click.echo(dump_config(dataset.config), nl=False)
+    for line in [*(f"Warning: {line}" for line in advice(dataset)), *decided(dataset)]:
+        click.echo(line, err=True)
     click.echo(describe(dataset), err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
     click.echo(f"would write to {folder}; nothing was written", err=True)

@@ -79,11 +79,14 @@ def sizes(text: Text, *, work: float | None = None) -> Sizes:
     )
 
 
-def course(text: Text, sizes: Sizes, *, work: float | None = None) -> Course:
-    """How a run of these sizes goes when it may do ``work`` multiply-adds."""
+def course(
+    text: Text, sizes: Sizes, *, work: float | None = None, steps: int | None = None
+) -> Course:
+    """How a run of these sizes goes when it may do ``work`` multiply-adds, or so many steps."""
     work = nominal_work(text) if work is None else work
-    read = _read(text, sizes, work)
-    steps = max(1, round(read / (sizes.batch_size * sizes.sequence_length)))
+    characters = sizes.batch_size * sizes.sequence_length
+    read = _read(text, sizes, work) if steps is None else steps * characters
+    steps = max(1, round(read / characters))
     few = max(8192, round(read / (6 * EVALUATIONS)))
     return Course(
         dropout=round(min(0.5, 0.03 * read / text.characters), 2),

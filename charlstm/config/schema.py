@@ -3,8 +3,8 @@
 import itertools
 import types
 import typing
-from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ class Setting:
     above: float | None = None
     below: float | None = None
     is_path: bool = False
+    auto: bool = False
+    """Whether it may be ``auto`` until the text is known."""
 
     @property
     def required(self) -> bool:
@@ -33,6 +35,10 @@ class Setting:
     @property
     def alternatives(self) -> tuple[Any, ...]:
         """The types a value may have; a Literal stands for its words."""
+        return self._stated_types + ((Literal["auto"],) if self.auto else ())
+
+    @property
+    def _stated_types(self) -> tuple[Any, ...]:
         if typing.get_origin(self.annotation) in (types.UnionType, typing.Union):
             return typing.get_args(self.annotation)
         return (self.annotation,)
@@ -108,6 +114,17 @@ def differences(a: Config, b: Config) -> list[tuple[str, Any, Any]]:
     """The settings that differ: (path, value in ``a``, value in ``b``)."""
     pairs = ((path, value_of(a, path), value_of(b, path)) for path in SETTINGS)
     return [(path, ours, theirs) for path, ours, theirs in pairs if ours != theirs]
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """The config with other values of some settings, by their dotted names; not checked."""
+    groups: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        group, _, name = path.rpartition(".")
+        groups.setdefault(group, {})[name] = value
+    top = groups.pop("", {})
+    inner = {name: replace(getattr(config, name), **given) for name, given in groups.items()}
+    return replace(config, **inner, **top)
 
 
 def value_of(config: Config, path: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
+AUTO = "auto"
 LARGEST_INTEGER = 2**63 - 1
 SMALLEST_EPSILON = 1e-30  # well above the smallest float32, below which it would be 0
 
@@ -21,6 +22,14 @@ def setting(default: Any, comment: str, *, may_change: bool = False, **limits: A
     """
     metadata = {"comment": comment, "may_change": may_change, **limits}
     return field(default=default, metadata=metadata)
+
+
+def fitted(comment: str, *, may_change: bool = False, **limits: Any) -> Any:
+    """A number that is ``auto`` until `config.auto` fits it to a text, at the start of a run.
+
+    Its annotation is what it is from then on, in a run and in every checkpoint.
+    """
+    return setting(AUTO, comment, may_change=may_change, auto=True, **limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +63,10 @@ class ModelConfig:
     """The network."""
 
     cell: Literal["lstm", "simple", "layer-norm"] = setting("lstm", "kind of LSTM")
-    layers: int = setting(2, "LSTM layers, one on top of the other", low=1, high=1000)
-    hidden_size: int = setting(128, "units in each layer", low=1, high=1_000_000)
-    embedding_size: int = setting(
-        0, "learned input vectors; 0: one-hot input", low=0, high=1_000_000
-    )
-    dropout: float = setting(
-        0.0, "share of each layer's output dropped in training", low=0, below=1
-    )
+    layers: int = fitted("LSTM layers, one on top of the other", low=1, high=1000)
+    hidden_size: int = fitted("units in each layer", low=1, high=1_000_000)
+    embedding_size: int = fitted("learned input vectors; 0: one-hot input", low=0, high=1_000_000)
+    dropout: float = fitted("share of each layer's output dropped in training", low=0, below=1)
     recurrent_dropout: float = setting(
         0.0, "share of new cell input g dropped (layer-norm only)", low=0, below=1
     )
@@ -76,9 +81,8 @@ class ModelConfig:
 class TrainingConfig:
     """How it learns."""
 
-    epochs: float = setting(
-        50.0,
-        "passes over the training text; ignored when steps is set",
+    epochs: float = fitted(
+        "passes over the training text; ignored when steps or minutes is set",
         above=0,
         high=1_000_000_000,
         may_change=True,
@@ -86,14 +90,21 @@ class TrainingConfig:
     steps: int | None = setting(
         None, "length in steps instead (batches; one update each)", low=1, may_change=True
     )
-    batch_size: int = setting(50, "streams of text read side by side", low=1, high=1_000_000)
-    sequence_length: int = setting(
-        50, "characters per step: truncated backpropagation", low=1, high=1_000_000
+    minutes: float | None = setting(
+        None,
+        "length in minutes instead: speed is measured at the start",
+        above=0,
+        high=1_000_000,
+        may_change=True,
+    )
+    batch_size: int = fitted("streams of text read side by side", low=1, high=1_000_000)
+    sequence_length: int = fitted(
+        "characters per step: truncated backpropagation", low=1, high=1_000_000
     )
     optimizer: Literal["sgd", "momentum", "rmsprop", "adagrad", "adam", "adamw"] = setting(
         "adam", "update rule"
     )
-    learning_rate: float = setting(2e-3, "step size of an update", above=0, may_change=True)
+    learning_rate: float = fitted("step size of an update", above=0, may_change=True)
     momentum: float = setting(0.9, "momentum: share of the last update kept", low=0, below=1)
     rmsprop_decay: float = setting(0.95, "rmsprop: memory of squared gradients", low=0, below=1)
     beta1: float = setting(0.9, "adam, adamw: memory of gradients", low=0, below=1)
@@ -110,8 +121,8 @@ class TrainingConfig:
     clip_value: float = setting(
         0.0, "largest entry of the gradient instead; 0: off", low=0, may_change=True
     )
-    early_stopping: int = setting(
-        0, "stop after this many evaluations without a new best; 0: off", low=0, may_change=True
+    early_stopping: int = fitted(
+        "stop after this many evaluations without a new best; 0: off", low=0, may_change=True
     )
     workers: int | Literal["auto"] = setting(
         "auto",
@@ -132,9 +143,9 @@ class ScheduleConfig:
     """How the learning rate changes."""
 
     kind: Literal["constant", "step", "exponential", "cosine", "plateau"] = setting(
-        "constant", "shape", may_change=True
+        "cosine", "shape", may_change=True
     )
-    warmup_steps: int = setting(0, "steps of linear rise at the start", low=0, may_change=True)
+    warmup_steps: int = fitted("steps of linear rise at the start", low=0, may_change=True)
     decay: float = setting(
         0.97, "step, exponential, plateau: factor of a decay", above=0, high=1, may_change=True
     )
@@ -145,9 +156,9 @@ class ScheduleConfig:
         1.0, "step: epochs between decays", low=0.001, high=1_000_000_000, may_change=True
     )
     decay_steps: int = setting(1000, "exponential: steps for one factor", low=1, may_change=True)
-    minimum: float = setting(0.0, "all but constant: lowest learning rate", low=0, may_change=True)
-    patience: int = setting(
-        2, "plateau: evaluations without improvement before a decay", low=1, may_change=True
+    minimum: float = fitted("all but constant: lowest learning rate", low=0, may_change=True)
+    patience: int = fitted(
+        "plateau: evaluations without improvement before a decay", low=1, may_change=True
     )
     threshold: float = setting(
         0.0, "plateau: least fall of the loss that counts", low=0, may_change=True
@@ -158,7 +169,10 @@ class ScheduleConfig:
 class EvaluationConfig:
     """When the validation loss is computed."""
 
-    every: int = setting(1000, "steps; 0: only at the end", low=0, may_change=True)
+    every: int = fitted("steps; 0: only at the end", low=0, may_change=True)
+    characters: int = fitted(
+        "of the validation part, read each time; 0: all of it", low=0, may_change=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,11 +215,16 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
 
 
+def _numbers(*values: object) -> bool:
+    """Whether all of them are settled: no ``auto`` among them."""
+    return AUTO not in values
+
+
 def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     """Settings that are right alone but not together: (path to blame, problem)."""
     data, model, training, schedule = config.data, config.model, config.training, config.schedule
     held_out = data.validation_fraction + data.test_fraction
-    evaluates = data.validation_fraction > 0 and config.evaluation.every > 0
+    evaluates = data.validation_fraction > 0 and config.evaluation.every != 0
     if held_out >= 1:
         yield "data.test_fraction", f"with validation_fraction makes {held_out:g}; must be below 1"
     if len(data.replacement) != 1:
@@ -221,11 +240,15 @@ def conflicts(config: Config) -> Iterator[tuple[str, str]]:
         yield "training.weight_decay", f"needs optimizer: adamw, found {training.optimizer}"
     if training.clip_norm > 0 and training.clip_value > 0:
         yield "training.clip_value", "clip by norm or by value: set clip_norm or clip_value to 0"
-    if training.early_stopping > 0 and not evaluates:
+    if training.early_stopping not in (AUTO, 0) and not evaluates:
         yield "training.early_stopping", "needs validation_fraction and evaluation.every above 0"
+    if training.minutes is not None and training.steps is not None:
+        yield "training.minutes", "a length in steps is given as well; set one of them to null"
     if schedule.kind == "plateau" and not evaluates:
         yield "schedule.kind", "plateau needs validation_fraction and evaluation.every above 0"
-    if schedule.kind != "constant" and schedule.minimum > training.learning_rate:
+    rates = schedule.minimum, training.learning_rate
+    if schedule.kind != "constant" and _numbers(*rates) and rates[0] > rates[1]:
         yield "schedule.minimum", f"must not exceed learning_rate, {training.learning_rate:g}"
-    if training.steps is not None and schedule.warmup_steps >= training.steps:
+    steps, warmup = training.steps, schedule.warmup_steps
+    if steps is not None and _numbers(warmup) and warmup >= steps:
         yield "schedule.warmup_steps", f"must be below training.steps, {training.steps}"

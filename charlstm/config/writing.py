@@ -26,7 +26,10 @@ def dump_config(config: Config, comments: bool = True) -> str:
 
 def default_config_text() -> str:
     """A file to start from: every setting with its default; ``data.files`` is left to the user."""
-    head = "# Settings for charlstm train. Every line but data.files may be left out.\n\n"
+    head = "# Settings for charlstm train. Every line but data.files may be left out.\n"
+    head += (
+        "# auto: a number that fits the text, chosen when training starts; or give your own.\n\n"
+    )
     values = {path: None if item.required else item.default for path, item in SETTINGS.items()}
     return head + _dump(values, comments=True)
 
@@ -55,7 +58,7 @@ def _dump(values: Mapping[str, Any], comments: bool) -> str:
 
 def _comment(schema: Setting) -> str:
     choices = ", ".join(schema.choices)
-    if not choices:
+    if not choices or schema.auto:
         return schema.comment
     others = f" (or {choices})" if int in schema.alternatives else f": {choices}"
     return schema.comment + others

@@ -14,7 +14,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from charlstm import __version__
+from charlstm.config.auto import unsettled
 from charlstm.config.reading import config_from_dict
+from charlstm.config.schema import with_values
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
@@ -139,7 +141,7 @@ def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
     unexpected = sorted(state.keys() - _ENTRIES)
     if unexpected:
         raise FileError(f"unexpected entry {shorten(unexpected[0])}")
-    config = config_from_dict(_mapping(state, "config"), "its configuration")
+    config = _config(_mapping(state, "config"))
     vocabulary = _vocabulary(arrays, state)
     _check_arrays(arrays, config, vocabulary.size)
     progress = checked_progress(_mapping(state, "progress"))
@@ -155,6 +157,15 @@ def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
         fingerprint=_text(state, "fingerprint"),
         versions={str(k): str(v) for k, v in _mapping(state, "versions").items()},
     )
+
+
+def _config(stated: JsonObject) -> Config:
+    config = config_from_dict(stated, "its configuration")
+    if "characters" not in _mapping(stated, "evaluation"):  # older than this setting
+        config = with_values(config, {"evaluation.characters": 0})
+    if open_ones := unsettled(config):
+        raise FileError(f"{open_ones[0]}: expected a number, found auto")
+    return config
 
 
 def _vocabulary(arrays: Arrays, state: JsonObject) -> Vocabulary:

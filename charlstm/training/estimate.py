@@ -4,7 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from charlstm.config.auto import reason, unsettled
+from charlstm.config.schema import value_of
 from charlstm.config.settings import Config
+from charlstm.config.writing import written
 from charlstm.errors import ConfigError
 from charlstm.from_config import shape_of
 from charlstm.messages import printable
@@ -29,6 +32,23 @@ def memory_bytes(config: Config, vocabulary_size: int) -> int:
     top = 2 * vocabulary_size + model.hidden_size + 2 * model.embedding_size
     item = 8 if model.dtype == "float64" else 4
     return item * (parameters * copies + cells * (per_cell + masks + top))
+
+
+TOLD = (
+    *("layers", "hidden_size", "embedding_size", "dropout"),
+    *("batch_size", "sequence_length", "learning_rate", "epochs"),
+)
+
+
+def decided(dataset: Dataset) -> list[str]:
+    """One line on what ``auto`` came to, and why; none where nothing of weight was left open."""
+    config, text = dataset.config, dataset.text
+    names = {path.rpartition(".")[2]: path for path in unsettled(dataset.asked)}
+    if config.training.steps is not None:
+        names.pop("epochs", None)
+    chosen = [f"{name} {written(value_of(config, names[name]))}" for name in TOLD if name in names]
+    why = f"; {reason(config, text)}" if "hidden_size" in names else ""
+    return [f"Chosen for this text: {', '.join(chosen)}{why}."] if chosen else []
 
 
 def describe(dataset: Dataset) -> str:

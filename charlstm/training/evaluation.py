@@ -25,7 +25,8 @@ class LaneEvaluation:
 
     Every character but the first is predicted exactly once. A lane starts ``sequence_length``
     characters before its run to warm up its state, so the result differs from the exact one only
-    by what lies further back. Under several ranks each takes its share of the lanes.
+    by what lies further back. Under several ranks each takes its share of the lanes. With
+    ``characters`` above 0 only about so many are predicted, those with which the runs begin.
     """
 
     def __init__(
@@ -35,9 +36,15 @@ class LaneEvaluation:
         batch_size: int,
         sequence_length: int,
         comm: Comm,
+        *,
+        characters: int = 0,
     ) -> None:
         self._model, self._ids, self._comm, self._T = model, ids, comm, sequence_length
         self._lanes = _lanes(len(ids) - 1, batch_size, sequence_length)
+        number, run = self._lanes
+        self._run = min(run, -(-characters // number)) if characters else run
+        ends = [(lane * run, min(lane * run + self._run, len(ids) - 1)) for lane in range(number)]
+        self._predictions = sum(max(0, stop - start) for start, stop in ends)
         first, stop = lane_range(self._lanes.number, comm.rank, comm.size)
         self._starts = np.arange(first, stop) * self._lanes.run
         self._tape = model.tape(sequence_length, stop - first) if stop > first else None
@@ -48,11 +55,11 @@ class LaneEvaluation:
         for part in paced(self._sums_of_losses(), self._comm, stop):
             total += part
         self._comm.all_reduce(np.zeros(0), total)
-        return float(total[0]) / (len(self._ids) - 1)
+        return float(total[0]) / self._predictions
 
     def _sums_of_losses(self) -> Iterator[float]:
         """One for each piece of ``T`` steps; of a rank without lanes as many zeros."""
-        offsets = range(-self._T, self._lanes.run, self._T)
+        offsets = range(-self._T, self._run, self._T)
         if self._tape is None:
             return (0.0 for _ in offsets)
         return self._sums_over_lanes(offsets, self._tape)
@@ -74,7 +81,7 @@ class LaneEvaluation:
         """Inputs, targets and which of them count, ``(T, B)``, from ``offset`` in every run."""
         steps = offset + np.arange(self._T)[:, np.newaxis]
         places = self._starts + steps
-        counted = (steps >= 0) & (steps < self._lanes.run) & (places < len(self._ids) - 1)
+        counted = (steps >= 0) & (steps < self._run) & (places < len(self._ids) - 1)
         places = np.clip(places, 0, len(self._ids) - 2)
         x = np.asarray(self._ids[places], np.intp)
         y = np.asarray(self._ids[places + 1], np.intp)

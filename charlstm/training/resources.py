@@ -3,6 +3,7 @@
 import os
 from typing import NamedTuple
 
+from charlstm.config.auto import leaves_speed_open
 from charlstm.config.settings import Config
 from charlstm.nn.blas_threads import blas_environment
 from charlstm.system.mpi_launcher import launched, ranks_on_this_machine, ranks_started
@@ -25,6 +26,17 @@ class Resources(NamedTuple):
     def environment(self) -> dict[str, str]:
         """What BLAS libraries read when NumPy is imported; what the user has set, stays."""
         return blas_environment(self.blas_threads)
+
+
+def environment_for(config: Config) -> dict[str, str]:
+    """What to set before NumPy is imported, and so before there is a text to fit ``auto`` to.
+
+    One thread then, which is right wherever the number of processes is left open as well.
+    """
+    if not leaves_speed_open(config):
+        return resources_for(config).environment
+    threads = config.training.blas_threads
+    return blas_environment(1 if threads == "auto" else threads)
 
 
 def resources_for(config: Config) -> Resources:

@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from charlstm.config.auto import unsettled
 from charlstm.config.schema import differences, may_change
+from charlstm.config.settings import Config
 from charlstm.config.writing import written
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.messages import show
@@ -22,6 +24,15 @@ class Options:
     overwrite: bool = False
     exact: bool = False
     quiet: bool = False
+
+
+def settings_so_far(folder: RunFolder, asked: Config) -> Config | None:
+    """What ``auto`` came to in the run that is to go on; None where that is not asked."""
+    open_ones = unsettled(asked) or asked.training.minutes is not None
+    if not open_ones or not folder.holds_a_run():
+        return None
+    found = folder.newest_good(read_checkpoint)
+    return None if found is None else found.loaded.config
 
 
 def starting_point(

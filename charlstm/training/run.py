@@ -4,43 +4,39 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from charlstm import from_config
 from charlstm.config.settings import Config
-from charlstm.config.writing import config_to_dict, dump_config
+from charlstm.config.writing import dump_config
 from charlstm.errors import DivergedError, SystemRefusedError, UserError
 from charlstm.messages import show
 from charlstm.nn.loss import bits
-from charlstm.nn.model import parameter_count
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
-from charlstm.system.comm import Alone, Comm
 from charlstm.system.files import LineWriter, write_atomically
-from charlstm.system.mpi_comm import leading
 from charlstm.system.mpi_launcher import (
     SWITCH,
     launched,
     refuse_to_lead_twice,
     tasks_without_mpi,
 )
-from charlstm.system.shared_comm import local_ranks
 from charlstm.system.signals import SignalRequests
+from charlstm.training.advice import advice
+from charlstm.training.budget import fit_to_time, is_due
 from charlstm.training.console import Say, display_for
 from charlstm.training.dataset import Dataset, cache_beside, read_dataset
-from charlstm.training.estimate import check_memory, describe
+from charlstm.training.estimate import check_memory, decided, describe
 from charlstm.training.loop import Reason, train
+from charlstm.training.ranks import ranks_for
 from charlstm.training.recorder import Identity, RunRecorder
-from charlstm.training.resources import resources_for
 from charlstm.training.resuming import (
     Options,
     compare_arithmetic,
     is_finished,
+    settings_so_far,
     starting_point,
 )
 from charlstm.training.rounding import arithmetic_fingerprint
@@ -63,11 +59,16 @@ class Outcome:
 
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
+    started = time.monotonic()
     refuse_to_lead_twice()
     _warn_of_tasks(say)
     folder = RunFolder(path)
-    dataset = read_dataset(config, cache_beside(path, say))
-    check_memory(config, dataset.corpus.vocabulary.size)
+    known = settings_so_far(folder, config) if options.resume else None
+    dataset = read_dataset(config, cache_beside(path, say), known)
+    if is_due(config, known):
+        dataset, speed = fit_to_time(dataset, path, started)
+        say(f"Measured: {speed:,.0f} characters a second.")
+    check_memory(dataset.config, dataset.corpus.vocabulary.size)
     for warning in dataset.corpus.warnings:
         say(f"Warning: {warning}")
     if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:
@@ -78,6 +79,9 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
         if found is not None and is_finished(found.loaded, dataset):
             _take_back_later_reports(folder, found.loaded.progress)
             return Outcome("already finished", found.loaded.progress)
+        if found is None:
+            for line in [*(f"Warning: {line}" for line in advice(dataset)), *decided(dataset)]:
+                say(line)
         say(describe(dataset))
         with ranks_for(dataset, folder, found and found.path) as comm:
             trainer, progress = prepare(dataset, comm, found and found.loaded)
@@ -85,7 +89,7 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
             if found is not None:
                 compare_arithmetic(found.loaded, identity.fingerprint, options.exact, say)
                 say(f"Resuming at step {progress.step:,}.")
-            write_atomically(folder.config, [dump_config(config).encode()])
+            write_atomically(folder.config, [dump_config(dataset.config).encode()])
             display = display_for(
                 options.quiet, progress.step, dataset.total_steps, trainer.characters_per_step
             )
@@ -135,27 +139,6 @@ def _train(
             ),
         )
     return Outcome(reason, progress, signals.stopped_by)
-
-
-def ranks_for(
-    dataset: Dataset, folder: RunFolder, checkpoint: Path | None
-) -> AbstractContextManager[Comm]:
-    config = dataset.config
-    resources = resources_for(config)
-    setup = {
-        "config": config_to_dict(config),
-        "folder": str(folder.path),
-        "checkpoint": None if checkpoint is None else str(checkpoint),
-        "environment": resources.environment,
-    }
-    if launched():
-        return leading(setup, config.training.batch_size, config.training.rank_timeout)
-    if resources.workers == 1:
-        return nullcontext(Alone())
-    shape = from_config.shape_of(config, dataset.corpus.vocabulary.size)
-    states = shape.layers * 2 * config.training.batch_size * shape.hidden_size
-    largest = max(parameter_count(shape), states) * np.dtype(shape.dtype).itemsize
-    return local_ranks(resources.workers, largest, setup, resources.environment)
 
 
 def _identity(dataset: Dataset, trainer: Trainer) -> Identity:

@@ -70,6 +70,7 @@ def evaluation_of(dataset: Dataset, trainer: Trainer) -> LaneEvaluation | None:
         training.batch_size,
         training.sequence_length,
         trainer.comm,
+        characters=dataset.config.evaluation.characters,
     )
 
 

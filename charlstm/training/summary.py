@@ -9,20 +9,31 @@ from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import load_model
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
+from charlstm.system.comm import Alone
 from charlstm.text.baselines import baselines, excerpt
 from charlstm.training.dataset import Dataset
+from charlstm.training.evaluation import LaneEvaluation
 
 
 def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator[str]:
     """Lines for a reader."""
     if progress.best_val_loss is not None:
-        yield from comparison(dataset, progress.best_val_loss)
+        whole = not dataset.config.evaluation.characters
+        loss = progress.best_val_loss if whole else loss_on_all(dataset, folder)
+        yield from comparison(dataset, loss)
     yield "A sample:"
     yield printable(sample_of(dataset, folder), keep="\n\t")
     run = shlex.quote(show(folder.path))
     text = shlex.quote(show(dataset.corpus.files[0]))
     yield f"Its curves: charlstm report {run} -o report.html"
     yield f"Its cells:  charlstm look {run} {text} -o page.html"
+
+
+def loss_on_all(dataset: Dataset, folder: RunFolder) -> float:
+    """Of the best model, where the evaluations on the way read a part of the validation part."""
+    training, model = dataset.config.training, load_model(folder.path).model
+    lanes, steps = training.batch_size, training.sequence_length
+    return LaneEvaluation(model, dataset.validation, lanes, steps, Alone()).mean_loss()
 
 
 def comparison(dataset: Dataset, loss: float) -> Iterator[str]:

@@ -17,12 +17,20 @@ data:
 model:
   layers: 1
   hidden_size: 8
+  embedding_size: 0
+  dropout: 0
 training:
   batch_size: 4
   sequence_length: 10
   steps: 20
+  learning_rate: 2e-3
+  early_stopping: 0
+schedule:
+  kind: constant
+  warmup_steps: 0
 evaluation:
   every: 10
+  characters: 0
 output:
   report_every: 5
   checkpoint_every: 10

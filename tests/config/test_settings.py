@@ -149,19 +149,23 @@ def test_number_of_ranges():
 
 
 WRONG = [
-    ("training.learning_rate", "fast", "expected a number, found 'fast'"),
-    ("training.learning_rate", "2e-3", "expected a number, found '2e-3'; remove the quotes"),
-    ("training.learning_rate", True, "expected a number, found true"),
-    ("training.learning_rate", None, "expected a number, found nothing"),
-    ("training.learning_rate", [1], "expected a number, found a list"),
-    ("training.learning_rate", {"a": 1}, "expected a number, found a group of settings"),
+    ("training.learning_rate", "fast", "expected a number or auto, found 'fast'"),
+    (
+        "training.learning_rate",
+        "2e-3",
+        "expected a number or auto, found '2e-3'; remove the quotes",
+    ),
+    ("training.learning_rate", True, "expected a number or auto, found true"),
+    ("training.learning_rate", None, "expected a number or auto, found nothing"),
+    ("training.learning_rate", [1], "expected a number or auto, found a list"),
+    ("training.learning_rate", {"a": 1}, "expected a number or auto, found a group of settings"),
     ("training.learning_rate", math.nan, "expected a finite number, found nan"),
     ("training.learning_rate", math.inf, "expected a finite number, found inf"),
     ("training.learning_rate", 10**400, "must be at most 9223372036854775807, found a number of"),
-    ("model.layers", False, "expected a whole number, found false"),
-    ("model.layers", 2.0, "expected a whole number, found 2.0; write 2"),
-    ("model.layers", 2.5, "expected a whole number, found 2.5"),
-    ("model.layers", "017", "expected a whole number, found '017'"),
+    ("model.layers", False, "expected a whole number or auto, found false"),
+    ("model.layers", 2.0, "expected a whole number or auto, found 2.0; write 2"),
+    ("model.layers", 2.5, "expected a whole number or auto, found 2.5"),
+    ("model.layers", "017", "expected a whole number or auto, found '017'"),
     ("seed", 2**63, "must be at most 9223372036854775807, found 9223372036854775808"),
     ("training.steps", "all", "expected a whole number or null, found 'all'"),
     ("training.workers", "aut", "expected a whole number or auto, found 'aut'; did you mean"),
@@ -206,7 +210,7 @@ def test_wrong_value_is_named(path, value, problem):
         ("training.early_stopping", {"training.early_stopping": 1, "data.validation_fraction": 0}),
         ("schedule.kind", {"schedule.kind": "plateau", "evaluation.every": 0}),
         ("schedule.kind", {"schedule.kind": "plateau", "data.validation_fraction": 0}),
-        ("schedule.minimum", {"schedule.kind": "cosine", "schedule.minimum": 0.1}),
+        ("schedule.minimum", {"schedule.minimum": 0.1, "training.learning_rate": 2e-3}),
         ("schedule.warmup_steps", {"schedule.warmup_steps": 10, "training.steps": 10}),
     ],
 )
@@ -249,7 +253,7 @@ def test_settings_that_do_not_go_together(blamed, values):
         ),
         (
             "\ntraining:\n  learning_rate: fast\n",
-            "config.yaml:3: training.learning_rate: expected a number, found 'fast'",
+            "config.yaml:3: training.learning_rate: expected a number or auto, found 'fast'",
         ),
         (
             "data: {files: a}\nmodel:\n  dropout: 1\n",
@@ -424,7 +428,7 @@ UNUSUAL = {
     "training.workers": 3,
     "training.blas_threads": 2,
     "training.clip_norm": 0.0,
-    "schedule.kind": "cosine",
+    "schedule.kind": "exponential",
     "output.directory": "1e-3",
 }
 
@@ -432,8 +436,9 @@ UNUSUAL = {
 def unusual_config():
     values = dict(UNUSUAL)
     for path, setting in SETTINGS.items():
-        if path not in values and isinstance(setting.default, int | float):
-            values[path] = 0.5 if float in setting.alternatives else setting.default + 3
+        if path not in values and (setting.auto or isinstance(setting.default, int | float)):
+            whole = 5 if setting.auto else setting.default + 3
+            values[path] = 0.5 if float in setting.alternatives else whole
     return config_with(**{**values, "data.unit": "characters"})
 
 
@@ -503,7 +508,7 @@ def test_default_text_needs_only_files(load_text, tmp_path):
 
 def test_differences():
     ours, theirs = config_with(seed=1), config_with(**{"seed": 2, "model.layers": 4})
-    assert differences(ours, theirs) == [("seed", 1, 2), ("model.layers", 2, 4)]
+    assert differences(ours, theirs) == [("seed", 1, 2), ("model.layers", "auto", 4)]
     assert differences(ours, ours) == []
 
 

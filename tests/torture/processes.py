@@ -27,10 +27,10 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CHARLSTM
 
 CONFIG = """
 data: {files: text.txt, validation_fraction: 0.4}
-model: {hidden_size: 6, dropout: 0.2}
-training: {steps: 400, batch_size: 3, sequence_length: 4, learning_rate: 0.01}
-schedule: {kind: plateau, patience: 3, decay: 0.8}
-evaluation: {every: 5}
+model: {layers: 2, hidden_size: 6, embedding_size: 0, dropout: 0.2}
+training: {steps: 400, batch_size: 3, sequence_length: 4, learning_rate: 0.01, early_stopping: 0}
+schedule: {kind: plateau, patience: 3, decay: 0.8, warmup_steps: 0}
+evaluation: {every: 5, characters: 0}
 output: {report_every: 3, checkpoint_every: 1, sample_every: 7, sample_length: 5}
 """
 """Saves at every step, and uses all that a checkpoint must restore."""

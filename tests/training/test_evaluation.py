@@ -53,6 +53,19 @@ class Counting:
         return 2.0**x, states
 
 
+def test_a_part_of_the_text_is_read_from_the_start_of_each_run():
+    """Four runs of 13 predictions, the last of 10: five of each make 20 characters."""
+    evaluation = LaneEvaluation(Counting(), np.arange(50), 4, 3, Alone(), characters=20)  # type: ignore[arg-type]
+    places = [13 * run + place for run in range(4) for place in range(5)]
+    assert evaluation.mean_loss() * 20 == sum(2.0**place for place in places)
+
+
+@pytest.mark.parametrize("characters", [0, 49, 60, 10_000])
+def test_a_part_that_is_all_of_it(characters: int):
+    evaluation = LaneEvaluation(Counting(), np.arange(50), 4, 3, Alone(), characters=characters)  # type: ignore[arg-type]
+    assert round(evaluation.mean_loss() * 49) == 2**49 - 1
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("length", [2, 3, EXACT_CHUNK, EXACT_CHUNK + 1, 2 * EXACT_CHUNK + 30])
 def test_exact_losses_are_those_of_one_step_at_a_time(cell: str, length: int):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from charlstm.config.auto import TYPICAL, settled
 from charlstm.config.reading import config_from_dict
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
@@ -49,6 +50,7 @@ def _checkpoint(
     else:
         parameters, sizes = from_torch(arrays)
         config = _config_for(parameters, sizes, vocabulary)
+    config = settled(config, TYPICAL)
     _check_parameters(parameters, config, vocabulary)
     return _at_start(config, vocabulary, reorder_characters(parameters, order))
 

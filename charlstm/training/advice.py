@@ -1,0 +1,127 @@
+"""What a user may want to know before a training begins: settings and texts that rarely turn out
+well. Nothing here ends a run.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from charlstm.config.schema import SETTINGS, value_of
+from charlstm.config.settings import Config
+from charlstm.from_config import shape_of
+from charlstm.nn.model import parameter_count
+from charlstm.nn.parameter import Array
+from charlstm.training.dataset import Dataset
+
+FEW_EVALUATIONS = 5
+FAR_TOO_MANY_PARAMETERS = 10  # for each character; the rule for auto stays below 5
+MARKED_DIFFERENCE = 1.2
+"""Times the loss of other text. Tails of novels, plays, letters and programs stay below 1.1."""
+ENOUGH = 300_000  # characters on each side that tell how pairs of characters are distributed
+MANY_SYMBOLS = 1_000
+PRIOR = 5.0
+
+ONLY_FOR = {
+    "model.norm_epsilon": ("model.cell", ("layer-norm",)),
+    "training.momentum": ("training.optimizer", ("momentum",)),
+    "training.rmsprop_decay": ("training.optimizer", ("rmsprop",)),
+    "training.beta1": ("training.optimizer", ("adam", "adamw")),
+    "training.beta2": ("training.optimizer", ("adam", "adamw")),
+    "training.epsilon": ("training.optimizer", ("rmsprop", "adagrad", "adam", "adamw")),
+    "schedule.decay": ("schedule.kind", ("step", "exponential", "plateau")),
+    "schedule.start_epoch": ("schedule.kind", ("step",)),
+    "schedule.every_epochs": ("schedule.kind", ("step",)),
+    "schedule.decay_steps": ("schedule.kind", ("exponential",)),
+    "schedule.threshold": ("schedule.kind", ("plateau",)),
+}
+"""A setting, and the values of another one with which alone it does anything."""
+
+
+def advice(dataset: Dataset) -> Iterator[str]:
+    """Lines without a full stop, what to do included."""
+    yield from _on_evaluations(dataset)
+    yield from _on_size(dataset)
+    yield from _on_line_ends(dataset)
+    yield from _on_the_tail(dataset)
+    yield from _without_effect(dataset.asked)
+
+
+def _on_evaluations(dataset: Dataset) -> Iterator[str]:
+    every, steps = dataset.config.evaluation.every, dataset.total_steps
+    number = -(-steps // every) if every else FEW_EVALUATIONS  # 0 is somebody's wish
+    if len(dataset.validation) and number < FEW_EVALUATIONS:
+        yield (
+            f"in {steps:,} steps the validation loss is computed {number} times only, too rarely to"
+            f" see overfitting; set evaluation.every to {max(1, steps // 20)} or auto"
+        )
+
+
+def _on_size(dataset: Dataset) -> Iterator[str]:
+    parameters = parameter_count(shape_of(dataset.config, dataset.corpus.vocabulary.size))
+    characters = len(dataset.train)
+    if parameters > FAR_TOO_MANY_PARAMETERS * characters:
+        yield (
+            f"a model of {parameters:,} parameters will learn {characters:,} characters by heart;"
+            " lower model.hidden_size or model.layers, or leave them to auto"
+        )
+
+
+def _on_line_ends(dataset: Dataset) -> Iterator[str]:
+    data, vocabulary = dataset.config.data, dataset.corpus.vocabulary
+    codes = set(vocabulary.code_points.tolist())
+    if data.unit == "characters" and data.newlines == "keep" and ord("\r") in codes:
+        mixed = " beside LF" if ord("\n") in codes else ""
+        yield (
+            f"the text has CR{mixed} for its line ends, which the model has to learn as well;"
+            " set data.newlines=normalize"
+        )
+
+
+def _on_the_tail(dataset: Dataset) -> Iterator[str]:
+    ratio = tail_ratio(dataset)
+    if ratio > MARKED_DIFFERENCE:
+        yield (
+            "the validation part, the end of the text, differs from the rest: pairs of characters"
+            f" predict it {ratio - 1:.0%} worse than another part; put the text in another order,"
+            " or read the validation loss with that in mind"
+        )
+
+
+def tail_ratio(dataset: Dataset) -> float:
+    """How much larger the bigram loss of the validation part is than that of a training part.
+
+    Both are predicted from the rest of the training part; 1.0 where there is too little to say.
+    """
+    size, symbols = min(len(dataset.validation), ENOUGH), dataset.corpus.vocabulary.size
+    half = len(dataset.train) // 2
+    if symbols > MANY_SYMBOLS or size < 1_000 or half < 2 * size:
+        return 1.0
+    middle = np.asarray(dataset.train[half : half + size], np.intp)
+    rest = [dataset.train[max(0, half - ENOUGH) : half], dataset.train[half + size :][:ENOUGH]]
+    counts = sum((_pairs(np.asarray(part, np.intp), symbols) for part in rest), np.zeros(()))
+    tail = np.asarray(dataset.validation[:size], np.intp)
+    return _bigram_loss(tail, counts) / max(_bigram_loss(middle, counts), 1e-9)
+
+
+def _pairs(ids: Array, symbols: int) -> Array:
+    """How often each character follows each, ``(V, V)``."""
+    pairs: Array = np.bincount(ids[:-1] * symbols + ids[1:], minlength=symbols**2)
+    return pairs.reshape(symbols, symbols)
+
+
+def _bigram_loss(ids: Array, counts: Array) -> float:
+    """Nats a character: (c(ab) + k p(b)) / (c(a) + k), where p is smoothed by one of each."""
+    single = (counts.sum(0) + 1.0) / (counts.sum() + len(counts))
+    before, after = ids[:-1], ids[1:]
+    seen = counts[before, after] + PRIOR * single[after]
+    return float(-np.log(seen / (counts.sum(1)[before] + PRIOR)).mean())
+
+
+def _without_effect(asked: Config) -> Iterator[str]:
+    for path, (other, values) in ONLY_FOR.items():
+        found = value_of(asked, other)
+        if value_of(asked, path) != SETTINGS[path].default and found not in values:
+            yield f"{path} makes no difference with {other}={found}; it is for {', '.join(values)}"
+    length, usual = asked.output.sample_length, SETTINGS["output.sample_length"].default
+    if length != usual and not asked.output.sample_every:
+        yield "output.sample_length makes no difference without output.sample_every"

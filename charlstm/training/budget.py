@@ -1,0 +1,130 @@
+"""A run that ends on time: its speed is measured for a moment, and its length follows from that."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from charlstm.config.auto import SIZES, settled, sizes_of
+from charlstm.config.fitting import NOMINAL_SPEED, work_per_character
+from charlstm.config.schema import value_of, with_values
+from charlstm.config.settings import AUTO, Config
+from charlstm.saved.run_folder import RunFolder
+from charlstm.system.comm import Alone
+from charlstm.system.mpi_launcher import launched, ranks_started
+from charlstm.training.dataset import Dataset, cut
+from charlstm.training.loop import Plan, train
+from charlstm.training.ranks import ranks_for
+from charlstm.training.recorder import NoRecorder
+from charlstm.training.setup import prepare
+from charlstm.training.trainer import Requests, StepResult, Trainer
+
+MOMENT = 1.5
+"""Seconds of steps that tell how fast they are."""
+WARM_UP = 3
+FAR_OFF = 1.5
+"""Another machine than the rule knows by this factor wants another size of model."""
+EVALUATION = 2.2
+"""How many times as fast as training an evaluation reads: it has no backward pass."""
+NOT_LEARNED = {
+    "training.minutes": None,
+    "training.steps": 1_000_000_000,
+    "training.early_stopping": 0,
+    "schedule.kind": "constant",
+    "evaluation.every": 0,
+    "output.checkpoint_every": 0,
+    "output.sample_every": 0,
+}
+"""Settings of a training that is only timed."""
+
+
+class Timed(NamedTuple):
+    """A dataset whose run takes as long as it may, and the speed that was measured."""
+
+    dataset: Dataset
+    characters_per_second: float
+
+
+def is_due(asked: Config, known: Config | None) -> bool:
+    """Whether there is a budget that the run so far was not made for."""
+    minutes = asked.training.minutes
+    return minutes is not None and (known is None or known.training.minutes != minutes)
+
+
+def fit_to_time(dataset: Dataset, folder: Path, started: float) -> Timed:
+    """Sizes that were left open, and a length, with which the run takes ``training.minutes``.
+
+    The time runs from ``started``, of `time.monotonic`.
+    """
+    seconds, text = 60 * (dataset.asked.training.minutes or 0), dataset.text
+    asked = with_values(dataset.asked, {"training.epochs": AUTO})
+    config = settled(asked, text, work=seconds * NOMINAL_SPEED)
+    speed = _characters_per_second(cut(dataset, config), folder)
+    work = speed * work_per_character(sizes_of(config), text.symbols)
+    if not 1 / FAR_OFF < work / NOMINAL_SPEED < FAR_OFF:
+        other = settled(asked, text, work=seconds * work)
+        if sizes_of(other) != sizes_of(config):
+            config, speed = other, _characters_per_second(cut(dataset, other), folder)
+            work = speed * work_per_character(sizes_of(config), text.symbols)
+    fixed = with_values(asked, {path: value_of(config, path) for path in SIZES})
+    left = max(1.0, seconds - (time.monotonic() - started))
+    found = _filling(left, cut(dataset, config), fixed, speed, work)
+    return Timed(replace(found, asked=asked), speed)
+
+
+def _filling(left: float, dataset: Dataset, fixed: Config, speed: float, work: float) -> Dataset:
+    """The length that comes nearest to ``left`` seconds.
+
+    Evaluations take a part of them, and how many there are depends on the length in turn.
+    """
+    share, tried = 1.0, []
+    for _ in range(8):
+        found = cut(dataset, settled(fixed, dataset.text, work=left * share * work))
+        tried.append(found)
+        share = min(1.0, share * left / _seconds(found, speed))
+    return min(tried, key=lambda found: abs(_seconds(found, speed) - left))
+
+
+def _seconds(dataset: Dataset, speed: float) -> float:
+    """What a run takes at so many characters a second, evaluations included."""
+    training, evaluation = dataset.config.training, dataset.config.evaluation
+    read = dataset.total_steps * training.batch_size * training.sequence_length
+    each = evaluation.characters or len(dataset.validation)
+    times = dataset.total_steps / evaluation.every if evaluation.every else 1.0
+    at_the_end = len(dataset.validation) if evaluation.characters else 0
+    return (read + (times * each + at_the_end) / EVALUATION) / speed
+
+
+class _Clock(NoRecorder):
+    """Notes when steps end, after the first few."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.since = self.now = time.monotonic()
+
+    def stepped(self, trainer: Trainer, result: StepResult) -> None:
+        self.steps += 1
+        self.now = time.monotonic()
+        if self.steps == WARM_UP:
+            self.since = self.now
+
+    def requests(self) -> Requests:
+        return Requests(stop=self.steps > WARM_UP and self.now - self.since > MOMENT)
+
+
+def _characters_per_second(dataset: Dataset, folder: Path) -> float:
+    """Of training as it will be, with its workers; under MPI of this rank's share, times ranks."""
+    config, ranks = with_values(dataset.config, NOT_LEARNED), 1
+    if launched():
+        ranks = max(1, ranks_started())
+        lanes = max(1, config.training.batch_size // ranks)
+        config = with_values(config, {"training.batch_size": lanes})
+    trial, clock = cut(dataset, config), _Clock()
+    plan = Plan(trial.total_steps, 1_000_000_000, 0, 0, 0, 0)
+    alone = nullcontext(Alone()) if launched() else None
+    with alone or ranks_for(trial, RunFolder(folder), None) as comm:
+        trainer, progress = prepare(trial, comm, None)
+        train(trainer, None, plan, progress, recorder=clock, requests=clock.requests)
+    steps = max(1, clock.steps - WARM_UP)
+    return ranks * steps * trainer.characters_per_step / max(clock.now - clock.since, 1e-6)
