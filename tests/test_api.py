@@ -28,13 +28,16 @@ from charlstm.text.vocabulary import UnknownCharacterError, Vocabulary
 from charlstm.training import run
 
 SETTINGS = {
-    "model": {"layers": 1, "hidden_size": 12},
+    "model": {"layers": 1, "hidden_size": 12, "embedding_size": 0, "dropout": 0},
     "training": {
         "steps": 60,
         "batch_size": 4,
         "sequence_length": 8,
         "learning_rate": 0.05,
+        "early_stopping": 0,
     },
+    "schedule": {"kind": "constant", "warmup_steps": 0},
+    "evaluation": {"every": 1000, "characters": 0},
 }
 
 

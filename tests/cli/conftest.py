@@ -22,12 +22,15 @@ model:
 training:
   batch_size: 4
   sequence_length: 10
+  epochs: 50
   steps: 20
   learning_rate: 2e-3
   early_stopping: 0
 schedule:
   kind: constant
   warmup_steps: 0
+  minimum: 0
+  patience: 2
 evaluation:
   every: 10
   characters: 0

@@ -171,10 +171,20 @@ def test_info_finds_the_settings_that_differ(run: Path, call):
     assert found["changed_settings"] == {
         "model.layers": 1,
         "model.hidden_size": 8,
+        "model.embedding_size": 0,
+        "model.dropout": 0,
+        "training.epochs": 50,
         "training.steps": 20,
         "training.batch_size": 4,
         "training.sequence_length": 10,
+        "training.learning_rate": 2e-3,
+        "training.early_stopping": 0,
+        "schedule.kind": "constant",
+        "schedule.warmup_steps": 0,
+        "schedule.minimum": 0,
+        "schedule.patience": 2,
         "evaluation.every": 10,
+        "evaluation.characters": 0,
         "output.report_every": 5,
         "output.checkpoint_every": 10,
     }
@@ -185,7 +195,7 @@ def test_info_finds_the_settings_that_differ(run: Path, call):
 def test_info_in_words(run: Path, call):
     result = call("info", run)
     assert result.err == ""
-    assert "model.hidden_size         8  (default 128)" in result.out
+    assert "model.hidden_size         8  (default auto)" in result.out
     assert "training.steps            20  (default null)" in result.out
     assert "vocabulary of 14 characters\n   abehiopqrstuw\n" in result.out
     assert "lstm.0.W_ix" in result.out
