@@ -146,8 +146,8 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
         click.echo(f"Measured: {speed:,.0f} characters a second.", err=True)
     needed = check_memory(dataset.config, dataset.corpus.vocabulary.size)
     click.echo(dump_config(dataset.config), nl=False)
-    for line in [*(f"Warning: {line}" for line in advice(dataset)), *decided(dataset)]:
+    warnings = (f"Warning: {line}" for line in advice(dataset))
+    for line in [describe(dataset), *decided(dataset), *warnings]:
         click.echo(line, err=True)
-    click.echo(describe(dataset), err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
     click.echo(f"would write to {folder}; nothing was written", err=True)

@@ -79,10 +79,10 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
         if found is not None and is_finished(found.loaded, dataset):
             _take_back_later_reports(folder, found.loaded.progress)
             return Outcome("already finished", found.loaded.progress)
-        if found is None:
-            for line in [*(f"Warning: {line}" for line in advice(dataset)), *decided(dataset)]:
-                say(line)
         say(describe(dataset))
+        if found is None:
+            for line in [*decided(dataset), *(f"Warning: {line}" for line in advice(dataset))]:
+                say(line)
         with ranks_for(dataset, folder, found and found.path) as comm:
             trainer, progress = prepare(dataset, comm, found and found.loaded)
             identity = _identity(dataset, trainer)
