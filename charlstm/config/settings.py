@@ -222,18 +222,9 @@ def _numbers(*values: object) -> bool:
 
 def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     """Settings that are right alone but not together: (path to blame, problem)."""
-    data, model, training, schedule = config.data, config.model, config.training, config.schedule
-    held_out = data.validation_fraction + data.test_fraction
-    evaluates = data.validation_fraction > 0 and config.evaluation.every != 0
-    if held_out >= 1:
-        yield "data.test_fraction", f"with validation_fraction makes {held_out:g}; must be below 1"
-    if len(data.replacement) != 1:
-        yield "data.replacement", f"must be one character, found {len(data.replacement)}"
-    for name, neutral in {"newlines": "keep", "normalize": "none", "min_count": 1}.items():
-        if data.unit == "bytes" and getattr(data, name) != neutral:
-            yield f"data.{name}", f"bytes are taken as they are; use {neutral} or unit: characters"
-    if data.unit != "bytes" and data.byte_values != "all":
-        yield "data.byte_values", "needs unit: bytes; characters are always those of the text"
+    model, training, schedule = config.model, config.training, config.schedule
+    evaluates = config.data.validation_fraction > 0 and config.evaluation.every != 0
+    yield from _conflicts_of_data(config.data)
     if model.recurrent_dropout > 0 and model.cell != "layer-norm":
         yield "model.recurrent_dropout", f"needs cell: layer-norm, found {model.cell}"
     if training.weight_decay > 0 and training.optimizer != "adamw":
@@ -252,3 +243,16 @@ def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     steps, warmup = training.steps, schedule.warmup_steps
     if steps is not None and _numbers(warmup) and warmup >= steps:
         yield "schedule.warmup_steps", f"must be below training.steps, {training.steps}"
+
+
+def _conflicts_of_data(data: DataConfig) -> Iterator[tuple[str, str]]:
+    held_out = data.validation_fraction + data.test_fraction
+    if held_out >= 1:
+        yield "data.test_fraction", f"with validation_fraction makes {held_out:g}; must be below 1"
+    if len(data.replacement) != 1:
+        yield "data.replacement", f"must be one character, found {len(data.replacement)}"
+    for name, neutral in {"newlines": "keep", "normalize": "none", "min_count": 1}.items():
+        if data.unit == "bytes" and getattr(data, name) != neutral:
+            yield f"data.{name}", f"bytes are taken as they are; use {neutral} or unit: characters"
+    if data.unit != "bytes" and data.byte_values != "all":
+        yield "data.byte_values", "needs unit: bytes; characters are always those of the text"
