@@ -82,7 +82,7 @@ class TrainingConfig:
     """How it learns."""
 
     epochs: float = fitted(
-        "passes over the training text; ignored when steps or minutes is set",
+        "passes over the text; ignored when steps or minutes is set",
         above=0,
         high=1_000_000_000,
         may_change=True,
