@@ -47,7 +47,7 @@ def test_words_after_the_equals_sign(shell: str):
         "model.cell=lstm",
         "model.cell=layer-norm",
     ]
-    assert offered(shell, "train", "c.yaml", "model.layers=") == []
+    assert offered(shell, "train", "c.yaml", "seed=") == []
 
 
 def test_bash_makes_three_words_of_a_setting():

@@ -119,7 +119,7 @@ def test_it_says_why_a_run_failed(run: Path):
 def test_changed_settings_come_first(run: Path):
     settings = page(run).partition('id="settings"')[2].partition("</section>")[0]
     changed, rest = settings.split("<details>")
-    size = "<td><code>5</code> <small>default <code>128</code></small></td>"
+    size = "<td><code>5</code> <small>default <code>auto</code></small></td>"
     assert f"<th>model.hidden_size</th>{size}" in changed
     assert "<th>data.files</th>" in changed
     assert "<th>training.optimizer</th><td><code>adam</code></td>" in rest
