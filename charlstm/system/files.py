@@ -46,7 +46,7 @@ def refused(action: str, path: Path, size: int = 0) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number else str(error)
+        reason = os.strerror(number) if number else _reason(path, error)
         needs = f" (needs {_human(size)})" if size else ""
         advice = _WHAT_TO_DO.get(number or 0, "Check this path")
         raise SystemRefusedError(
@@ -375,8 +375,13 @@ def _writes_elsewhere(pid: int) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> FileError:
-    reason = error.strerror if isinstance(error, OSError) else None
-    return FileError(f"cannot read {show(path)}: {reason or error}")
+    return FileError(f"cannot read {show(path)}: {_reason(path, error)}")
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if "\0" in str(path):
+        return "a null byte in its name"  # Python says it in other words from version to version
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _human(size: int) -> str:

@@ -26,6 +26,7 @@ from charlstm.system.files import read_exactly, reading
 
 MAX_HEADER = 2**20  # JSON takes up to twenty times its length in memory once it is parsed
 MAX_BRACKETS = 2**14  # and many small objects even more
+MAX_DEPTH = 32  # what Python can read, and then cannot write, differs from version to version
 MAX_RANK = 8
 MAX_FILE = 64 * 2**30  # a sparse file of any size costs nothing to make
 METADATA = "__metadata__"
@@ -124,6 +125,8 @@ def parse_object(text: bytes, opened: bytes = b"") -> JsonObject:
             parse_float=_finite_float,
             parse_constant=_finite_float,
         )
+        if _is_deeper(value, MAX_DEPTH):
+            raise RecursionError
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # finds lone surrogates
     except UnicodeError:
         raise RefusedError("is malformed (header: not valid Unicode)") from None
@@ -239,6 +242,19 @@ def _is_pair(value: object, begin: int, end: int) -> bool:
 
 def _brackets(text: bytes) -> int:
     return text.count(b"[") + text.count(b"{")
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether lists and objects in ``value`` lie more than ``depth`` within each other."""
+    level = [value]
+    for _ in range(depth + 1):
+        insides = [
+            each.values() if isinstance(each, dict) else each
+            for each in level
+            if isinstance(each, dict | list)
+        ]
+        level = [inner for inside in insides for inner in inside]
+    return bool(level)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> JsonObject:

@@ -442,6 +442,7 @@ FORGERIES = {
     "state duplicate keys": (with_state('{"a":1,"a":1}'), "duplicate keys"),
     "state surrogate": (with_state('{"a":"\\ud800"}'), "not valid Unicode"),
     "state of 5000 digits": (with_state('{"a":' + "9" * 5000 + "}"), "header"),
+    "state nested": (with_state('{"a":' + "[" * 40 + "1" + "]" * 40 + "}"), "nested too deeply"),
     "state nested deeply": (with_state("[" * 15_000 + "]" * 15_000), "nested too deeply"),
     "brackets without end": (with_state("[" * 100_000), "brackets"),
     "raw surrogate": (
