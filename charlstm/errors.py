@@ -23,6 +23,10 @@ class FileError(UserError):
     exit_code = 3
 
 
+class UnreadableError(FileError):
+    """A file could not be read at all, so nothing is known of what is in it."""
+
+
 class DivergedError(UserError):
     """Loss or gradient is no longer finite; the last good state was kept."""
 

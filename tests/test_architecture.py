@@ -45,6 +45,7 @@ WRITING_METHODS = {
 NOT_DURABLE = {
     ("saved.run_folder", "os.open"): "the lock, which holds no data",
     ("saved.run_folder", "os.ftruncate"): "the lock, which holds no data",
+    ("config.reading", "os.open"): "reads, without waiting",
     ("cli.main", "os.open"): "/dev/null",
     ("cli.main", "os.fdopen"): "/dev/null",
     ("system.shared_comm", "os.truncate"): "memory that workers share",

@@ -50,6 +50,9 @@ def command(
     come while they are computed, control characters in them are escaped, and a line feed belongs
     to the line that it ends; so the bits of all rows add up to those of the text.
 
+    Asks before it reads, with --part, a text that lies neither below the working directory nor
+    beside the run: a checkpoint from elsewhere may name any.
+
     \b
     charlstm eval runs/quickstart data/harbour.txt
     charlstm eval runs/quickstart --part validation
@@ -67,6 +70,8 @@ def command(
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
+    if part is not None and not names:
+        ask_before_reading_elsewhere(loaded)
     text = text_to_score(names, loaded) if part is None else part_to_score(part, loaded, names)
     if by is not None:
         write = write_json if as_json else write_tsv if as_tsv else write_table
@@ -85,6 +90,27 @@ def command(
     click.echo(f"perplexity     {figures['perplexity'] or math.inf:.6f}")
     if figures["source_bits_per_char"] is not None:
         click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per {one}")
+
+
+def ask_before_reading_elsewhere(loaded: "LoadedModel") -> None:
+    """Only on a terminal; else nothing is read that a checkpoint names far from here."""
+    from charlstm.errors import FileError
+    from charlstm.look.score import texts_elsewhere
+    from charlstm.messages import show
+
+    elsewhere = texts_elsewhere(loaded)
+    if not elsewhere:
+        return
+    more = f" and {len(elsewhere) - 1:,} more" if len(elsewhere) > 1 else ""
+    what = f"the checkpoint names {show(elsewhere[0])}{more} as its text"
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        if click.confirm(f"Note: {what}. Read it?", err=True):
+            return
+        raise FileError(f"{what}; nothing was read")
+    raise FileError(
+        f"{what}, neither here nor beside the run; if you trust it, name it yourself:"
+        " charlstm eval MODEL TEXT --part ..."
+    )
 
 
 def losses_of(text: "TextToScore", loaded: "LoadedModel") -> "Losses":

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from charlstm.cli.arguments import PathName
+from charlstm.cli.paths import echo_path
 
 FORMATS = ("safetensors", "torch", "onnx", "npz")
 
@@ -48,4 +49,4 @@ def command(path: Path, *, out: Path, format_name: str | None) -> None:
     loaded = load_model(path)
     name = export(loaded, out, format_name)
     click.echo(f"{show(loaded.path)}: step {loaded.progress.step:,}, as {name}", err=True)
-    click.echo(out)
+    echo_path(out)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.arguments import PathName
+from charlstm.cli.paths import echo_path
 
 if TYPE_CHECKING:
     from charlstm.saved.interchange.description import Ordered
@@ -64,7 +65,7 @@ def command(
         f" {known.size} {known.unit}, {model.dtype}",
         err=True,
     )
-    click.echo(out)
+    echo_path(out)
 
 
 def given_vocabulary(json_file: Path | None, text: Path | None, of_bytes: bool) -> "Ordered | None":

@@ -33,7 +33,7 @@ def command(path: Path, *, verify: bool, as_json: bool) -> None:
     charlstm info runs/quickstart --verify
     charlstm info runs/quickstart --json | python -m json.tool
 
-    With --verify, exit code 3 when a checkpoint is damaged.
+    With --verify, exit code 3 when a checkpoint is damaged or may not be read.
     """
     if verify:
         show_verdicts(path, as_json)
@@ -51,19 +51,17 @@ def show_verdicts(path: Path, as_json: bool) -> None:
     from charlstm.look.inspection import verify
 
     verdicts = verify(path)
-    damaged = [verdict for verdict in verdicts if verdict.problem is not None]
+    useless = [verdict for verdict in verdicts if verdict.problem is not None]
     if as_json:
         rows = [{**verdict._asdict(), "path": str(verdict.path)} for verdict in verdicts]
-        click.echo(json_text({"intact": not damaged, "checkpoints": rows}))
+        click.echo(json_text({"intact": not useless, "checkpoints": rows}))
     else:
-        for file, step, problem in verdicts:
-            click.echo(
-                printable(
-                    f"intact   {file}: step {step:,}" if problem is None else f"DAMAGED  {problem}"
-                )
-            )
-    if damaged:
-        raise FileError(f"{path}: {len(damaged)} of {len(verdicts)} checkpoints cannot be used")
+        for file, step, damaged, problem in verdicts:
+            word = "DAMAGED" if damaged else "unknown"
+            line = f"intact   {file}: step {step:,}" if step is not None else f"{word}  {problem}"
+            click.echo(printable(line))
+    if useless:
+        raise FileError(f"{path}: {len(useless)} of {len(verdicts)} checkpoints cannot be used")
 
 
 def description(inspection: "Inspection") -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.arguments import PathName
+from charlstm.messages import printable
 
 if TYPE_CHECKING:
     from charlstm.saved.history import History
@@ -42,7 +43,7 @@ def told_damage(history: "History", name: str) -> "History":
 
 
 def warn(line: str) -> None:
-    click.echo(f"Warning: {line}", err=True)
+    click.echo(printable(f"Warning: {line}"), err=True)
 
 
 def echo(lines: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import click
 
 from charlstm.cli.arguments import Number, PathName
 from charlstm.cli.completion import complete_setting
+from charlstm.cli.paths import echo_path
 from charlstm.cli.sources import source_of
 from charlstm.cli.streams import texts_in_files
 from charlstm.config.settings import Config
@@ -99,7 +100,7 @@ def tell_apart(named: Path, folder: Path, source: Path) -> None:
         return
     if source.is_dir():
         raise click.UsageError(f"--resume goes on in {source}; leave out the other folder.")
-    click.echo(f"The run is that of {folder}, with the settings of {named}.", err=True)
+    click.echo(f"The run is that of {show(folder)}, with the settings of {show(named)}.", err=True)
 
 
 def train(config: Config, folder: Path, asked: dict[str, bool], again: str) -> None:
@@ -114,7 +115,7 @@ def train(config: Config, folder: Path, asked: dict[str, bool], again: str) -> N
         say(run.ending(outcome, folder, again))
     if outcome.stopped_by is not None:
         end_by(outcome.stopped_by)
-    click.echo(folder)
+    echo_path(folder)
 
 
 def help_rank_0() -> None:
@@ -150,4 +151,4 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
     for line in [describe(dataset), *decided(dataset), *warnings]:
         click.echo(line, err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
-    click.echo(f"would write to {folder}; nothing was written", err=True)
+    click.echo(f"would write to {show(folder)}; nothing was written", err=True)

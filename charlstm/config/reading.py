@@ -82,13 +82,23 @@ def _files(texts: Sequence[str]) -> dict[str, Given]:
 
 def _read_file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(strict_yaml.MAX_SIZE + 1)
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            first = file.read(1)  # None: a pipe that somebody will write into
+            if first == b"" and path.is_fifo():
+                raise config_error(str(path), "is a pipe, and nobody writes into it")
+            os.set_blocking(file.fileno(), True)
+            with open(file.fileno(), "rb", closefd=False) as rest:
+                return (first or b"") + rest.read(strict_yaml.MAX_SIZE)
     except OSError as error:
         problem = f"cannot read the configuration: {error.strerror or 'unreadable'}"
         raise config_error(str(path), problem) from None
     except ValueError:
         raise config_error(str(path), "not a file name") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a pipe would wait until somebody opens its other end, perhaps for ever."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _flatten(

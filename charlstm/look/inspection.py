@@ -1,6 +1,7 @@
 """What is in a checkpoint, for people and for scripts; and which files of a run are intact."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from charlstm.config.reading import defaults_beside
 from charlstm.config.schema import differences
 from charlstm.config.writing import config_to_dict
-from charlstm.errors import FileError
+from charlstm.errors import FileError, UnreadableError
 from charlstm.nn.gate_names import by_gate
 from charlstm.saved.checkpoint import Checkpoint, read_checkpoint, read_current
 from charlstm.saved.run_folder import RunFolder, resolve_checkpoint
@@ -109,29 +110,44 @@ def _inspect_file(file: Path) -> Inspection:
 
 
 class Verdict(NamedTuple):
-    """``problem`` is None for a file that is intact; only then is ``step`` known."""
+    """``problem`` is None for a file that is intact; only then is ``step`` known.
+
+    ``damaged`` is None for a file that could not be read, by this user or at all.
+    """
 
     path: Path
     step: int | None
+    damaged: bool | None
     problem: str | None
 
 
 def verify(path: Path) -> list[Verdict]:
     """Read every checkpoint of a run, newest first and the best one last; or one file.
 
-    Raises `FileError` if there is none.
+    What a trainer removes meanwhile, as it does with all but the newest, is left out. Raises
+    `FileError` if there is none.
     """
     if not path.is_dir():
         return [verdict_on(path)]
+    while True:
+        verdicts = {file: verdict_on(file) for file in _files_of(path)}
+        present = [v for file, v in verdicts.items() if not v.problem or os.path.lexists(file)]
+        if present:
+            return present
+
+
+def _files_of(path: Path) -> list[Path]:
     run = RunFolder(path)
     files = [run.checkpoint_path(step) for step in run.steps()]
-    if run.best.exists() or not files:
+    if os.path.lexists(run.best) or not files:
         files.append(resolve_checkpoint(path))
-    return [verdict_on(file) for file in files]
+    return files
 
 
 def verdict_on(file: Path) -> Verdict:
     try:
-        return Verdict(file, read_checkpoint(file).progress.step, None)
+        return Verdict(file, read_checkpoint(file).progress.step, False, None)
+    except UnreadableError as error:
+        return Verdict(file, None, None, str(error))
     except FileError as error:
-        return Verdict(file, None, str(error))
+        return Verdict(file, None, True, str(error))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
-from charlstm.from_config import corpus_of, text_rules_of
+from charlstm.from_config import text_rules_of
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.finding import is_run
+from charlstm.text.code_points import find_files
 from charlstm.text.corpus import Corpus, encode_corpus, split
 from charlstm.text.encoding import encode_string, read_stdin
 from charlstm.text.mapped_ids import MappedIds
@@ -179,6 +181,32 @@ def text_to_score(names: Sequence[Path], loaded: LoadedModel) -> TextToScore:
     return text
 
 
+def texts_elsewhere(loaded: LoadedModel) -> list[str]:
+    """Those of a model's texts that lie neither below the working directory nor beside the
+    checkpoint's run, or beside the folder ``runs`` that holds it: a checkpoint may come from a
+    stranger, and name anything.
+
+    A glob that begins elsewhere is not even followed.
+    """
+    home = loaded.path.resolve().parent
+    home = home.parent if home.name == "checkpoints" else home
+    home = home.parent if is_run(home) else home
+    near = [Path.cwd(), home.parent if home.name == "runs" else home]
+
+    def lies_near(path: Path) -> bool:
+        return any(path.resolve().is_relative_to(home) for home in near)
+
+    stated = loaded.config.data.files
+    far = [pattern for pattern in stated if not lies_near(_fixed_part(pattern))]
+    return far or [str(path) for path in find_files(stated) if not lies_near(path)]
+
+
+def _fixed_part(pattern: str) -> Path:
+    """A path up to the first of its folders that is a glob."""
+    parts = Path(pattern).parts
+    return Path(*takewhile(lambda part: not any(sign in part for sign in "*?["), parts))
+
+
 def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ()) -> TextToScore:
     """The ``train``, ``validation`` or ``test`` part of the model's own text, which may lie
     elsewhere by now. Raises `FileError` if it is not the one that it was trained on.
@@ -203,8 +231,10 @@ def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ())
 
 
 def _own_text(loaded: LoadedModel) -> Corpus:
+    stated, rules = loaded.config.data.files, text_rules_of(loaded.config)
+    longest = loaded.corpus.characters  # a stranger's file may name all of a disk
     try:
-        return corpus_of(loaded.config, loaded.vocabulary)
+        return encode_corpus(stated, loaded.vocabulary, rules, longest=longest)
     except FileError as error:
         advice = "if the text has moved, name it: charlstm eval MODEL TEXT --part ..."
         raise FileError(f"{error}; {advice}") from None

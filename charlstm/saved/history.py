@@ -13,6 +13,8 @@ Axis = Literal["step", "epoch", "seconds"]
 Row = dict[str, Any]
 
 LONGEST_REASON = 300
+LARGEST = 1e300  # beyond, differences and ratios of finite numbers need not be finite
+SMALLEST = 1e-300
 
 
 class Curve(NamedTuple):
@@ -71,14 +73,18 @@ def read_history(path: Path) -> History:
 
 
 def number(value: object) -> float:
-    """A float; NaN for null, for infinities, and for what is no number."""
+    """A float to reckon with: NaN for null, for what is no number, for infinities and what is near
+    them; 0 for what is nearly that.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
         result = float(value)
     except OverflowError:
         return math.nan
-    return result if math.isfinite(result) else math.nan
+    if abs(result) < SMALLEST:
+        return 0.0
+    return result if abs(result) <= LARGEST else math.nan
 
 
 def _row(line: bytes) -> Row | None:

@@ -65,4 +65,6 @@ def checked_progress(stated: dict[str, Any]) -> Progress:
     due = stated.get("due", [])
     if due != [event for event in AFTER_A_STEP if event in due]:
         raise FileError(f"progress.due: found {shorten(due)}")
+    if (stated["best_step"] is None) != (stated["best_val_loss"] is None):
+        raise FileError("progress.best_step: belongs to progress.best_val_loss; one is missing")
     return Progress(**stated)

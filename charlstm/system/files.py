@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from charlstm.errors import FileError, SystemRefusedError
+from charlstm.errors import FileError, SystemRefusedError, UnreadableError
 from charlstm.messages import show
 from charlstm.system.signals import interrupts_raised
 
@@ -145,8 +145,9 @@ def sync_folder(folder: Path) -> None:
 def reading(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     """An unbuffered stream of a regular file, and its size in bytes.
 
-    Raises ``FileError`` for whatever is missing, unreadable or no regular file, without ever
-    waiting: opening a FIFO for reading would block until somebody writes into it.
+    Raises ``UnreadableError`` for whatever is missing or may not be read, and ``FileError`` for
+    what is no regular file, without ever waiting: opening a FIFO for reading would block until
+    somebody writes into it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -374,8 +375,8 @@ def _writes_elsewhere(pid: int) -> bool:
     return True
 
 
-def _unreadable(path: Path, error: Exception) -> FileError:
-    return FileError(f"cannot read {show(path)}: {_reason(path, error)}")
+def _unreadable(path: Path, error: Exception) -> UnreadableError:
+    return UnreadableError(f"cannot read {show(path)}: {_reason(path, error)}")
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -67,16 +67,30 @@ AS_IT_IS = TextRules()
 
 @dataclass(frozen=True)
 class TextFiles:
-    """Files, and how their bytes become code points."""
+    """Files, and how their bytes become code points. ``longest``: more of those are an error, so
+    that what somebody else has named is not read to its end, however much it is.
+    """
 
     paths: tuple[Path, ...]
     rules: TextRules = AS_IT_IS
+    longest: int | None = None
 
     def blocks(self, digest: "_Hash") -> Generator[Codes, None, None]:
         """Code points (bytes, if the unit is bytes), block by block.
 
         ``digest`` takes in the content of all files, unpacked. Raises `FileError`.
         """
+        total = 0
+        for codes in self._blocks(digest):
+            total += len(codes)
+            if self.longest is not None and total > self.longest:
+                raise FileError(
+                    f"{self.names()}: longer than {self.longest:,} {self.rules.unit}, and so no"
+                    " longer the text that it was"
+                )
+            yield codes
+
+    def _blocks(self, digest: "_Hash") -> Iterator[Codes]:
         if self.rules.unit == "bytes":
             raw = chain.from_iterable(_raw_blocks(path, digest) for path in self.paths)
             yield from (np.frombuffer(block, dtype=np.uint8) for block in raw)

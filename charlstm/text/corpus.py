@@ -105,12 +105,14 @@ def encode_corpus(
     rules: TextRules = AS_IT_IS,
     *,
     cache: CorpusCache | None = None,
+    longest: int | None = None,
 ) -> Corpus:
     """Encode files with the vocabulary of an existing model, which decides on the unit.
 
-    Raises `UnknownCharacterError` for characters it lacks, unless the rules have a replacement.
+    Raises `UnknownCharacterError` for characters it lacks, unless the rules have a replacement, and
+    `FileError`, as for all that cannot be read, as soon as there are more than ``longest``.
     """
-    text = TextFiles(find_files(files), replace(rules, unit=vocabulary.unit))
+    text = TextFiles(find_files(files), replace(rules, unit=vocabulary.unit), longest)
     replacement = rules.replacement
     choice = _Choice(vocabulary, None if replacement is None else _code_of(replacement))
     known = hashlib.sha256(vocabulary.to_array().tobytes()).hexdigest()

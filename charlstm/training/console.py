@@ -72,7 +72,7 @@ def say(line: str) -> None:
     if sys.stderr is None:  # closed before the program started
         return
     with suppress(OSError):
-        tqdm.write(line, file=talk)
+        tqdm.write(printable(line, keep="\n\t"), file=talk)
         talk.flush()
 
 

@@ -1,8 +1,11 @@
 """What every command prints, and where: stdout is data, stderr is talk."""
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
@@ -10,6 +13,8 @@ from safetensors.numpy import load_file
 from charlstm.cli.main import explain
 from charlstm.config.reading import config_from_dict, load_config
 from charlstm.config.schema import all_settings
+from charlstm.look import inspection
+from charlstm.saved.checkpoint import read_checkpoint
 
 
 def tree(folder: Path) -> set[tuple[str, int, bytes]]:
@@ -233,6 +238,44 @@ def test_verify_finds_the_damaged_one(run: Path, call):
     assert report["intact"] is False
     assert [row["step"] for row in report["checkpoints"]] == [20, None, 20]
     assert call("info", file, "--verify").code == 3
+
+
+def test_verify_of_what_may_not_be_read_is_no_damage(
+    run: Path, call, monkeypatch: pytest.MonkeyPatch
+):
+    file = run / "checkpoints/step-00000010.safetensors"
+    opened = os.open
+
+    def forbidden(path: Any, *arguments: Any) -> int:
+        if Path(path) == file:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(os, "open", forbidden)
+    result = call("info", run, "--verify")
+    assert result.code == 3
+    assert [line.split()[0] for line in result.out.splitlines()] == ["intact", "unknown", "intact"]
+    assert "step-00000010.safetensors: Permission denied" in result.out
+    rows = json.loads(call("info", run, "--verify", "--json").out)["checkpoints"]
+    assert [row["damaged"] for row in rows] == [False, None, False]
+
+
+def test_verify_leaves_out_what_is_pruned_meanwhile(
+    run: Path, call, monkeypatch: pytest.MonkeyPatch
+):
+    older, newer = (run / f"checkpoints/step-000000{step}.safetensors" for step in (10, 20))
+
+    def read(path: Path) -> Any:
+        if path == newer and older.exists():
+            newer.rename(run / "checkpoints/step-00000030.safetensors")
+            older.unlink()
+            (run / "best.safetensors").unlink()
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(inspection, "read_checkpoint", read)
+    result = call("info", run, "--verify")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"intact   {run}/checkpoints/step-00000030.safetensors: step 20\n"
 
 
 def test_verify_of_no_run(folder: Path, refuse):

@@ -1,20 +1,24 @@
 """charlstm eval --by: where in a text the bits are."""
 
 import csv
+import glob
 import io
 import json
 import math
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tiny import forge
 
 from charlstm.cli.main import main
 from charlstm.look.score import exact_losses
 from charlstm.saved.checkpoint import load_model
+from charlstm.text import code_points
 from charlstm.text.corpus import encode_corpus
 
 LINES = "the harbour\nwas\n\nquiet"
@@ -223,3 +227,55 @@ def test_the_parts_of_a_changed_text_are_not_those_trained_on(
         )
     finally:
         text.write_bytes(before)
+
+
+@pytest.fixture
+def from_elsewhere(folder: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose text lies neither here nor beside it."""
+    text = tmp_path_factory.mktemp("elsewhere") / "text.txt"
+    shutil.copy(folder / "text.txt", text)
+    checkpoint = folder / "stranger.safetensors"
+    shutil.copy(run / "best.safetensors", checkpoint)
+    name_texts(checkpoint, str(text))
+    return checkpoint
+
+
+def name_texts(checkpoint: Path, *names: str) -> None:
+    forge(checkpoint, lambda arrays, state: state["config"]["data"].update(files=list(names)))
+
+
+def test_a_text_elsewhere_is_read_only_if_asked_for(
+    from_elsewhere: Path, folder: Path, call, refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = load_model(from_elsewhere).config.data.files[0]
+    words = ("eval", from_elsewhere, "--part", "train")
+    line = refuse(3, *words)
+    assert f"the checkpoint names {text} as its text, neither here nor beside" in line
+    assert "name it yourself" in line
+    expected = call("eval", from_elsewhere, text, "--part", "train", "--json").out
+    (folder / "link.txt").symlink_to(text)
+    name_texts(from_elsewhere, str(folder / "link.txt"))
+    assert "neither here" in refuse(3, *words)
+    monkeypatch.chdir(Path(text).parent)
+    name_texts(from_elsewhere, text)
+    assert call(*words, "--json").out == expected
+
+
+def test_a_glob_that_begins_elsewhere_is_not_followed(
+    from_elsewhere: Path, refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_texts(from_elsewhere, "/usr/**/*")
+    monkeypatch.setattr(glob, "glob", lambda *arguments, **others: pytest.fail("followed"))
+    assert "names /usr/**/* as its text" in refuse(3, "eval", from_elsewhere, "--part", "train")
+
+
+def test_of_a_text_longer_than_it_was_no_more_is_read(
+    from_elsewhere: Path, refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(load_model(from_elsewhere).config.data.files[0])
+    monkeypatch.setattr(code_points, "BLOCK_BYTES", 1 << 16)
+    with text.open("a") as file:
+        file.truncate(1 << 33)  # of zeros, which take no room
+    monkeypatch.chdir(text.parent)
+    line = refuse(3, "eval", from_elsewhere, "--part", "train")
+    assert "no longer the text that it was" in line

@@ -143,6 +143,8 @@ def put(values: np.ndarray, place: int, value: int) -> None:
 
 
 FORGERIES: dict[str, tuple[Change, str]] = {
+    "best loss of no step": (progress("best_step", None), "progress.best_step: belongs to"),
+    "best step of no loss": (progress("best_val_loss", None), "progress.best_step: belongs to"),
     "missing parameter": (without("param/lstm.1.W_h"), "array param/lstm.1.W_h is missing"),
     "missing moment": (without("optimizer/mean"), "array optimizer/mean is missing"),
     "missing states": (without("state"), "array state is missing"),

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 from pathlib import Path
@@ -6,6 +7,9 @@ import pytest
 import tiny
 
 from charlstm.errors import FileError
+from charlstm.look.curves.charts import Style, terminal_chart
+from charlstm.look.curves.panels import panels_of
+from charlstm.look.curves.svg import figure
 from charlstm.saved.history import Curve, History, number, read_history
 
 
@@ -35,6 +39,23 @@ def test_what_a_run_writes(tmp_path: Path):
     assert history.curve("val_loss").x == [5, 10, 15, 20]
     assert history.last_step == 20
     assert len(history.finite("chars_per_second")) == 6
+
+
+EXTREME = (1.7e308, -1.7e308, 1e300, 1.0, 1e-300, 5e-324, -5e-324, 0.0)
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+@pytest.mark.parametrize("axis", ["step", "seconds"])
+def test_numbers_near_the_ends_of_floats_can_be_drawn(logarithmic: bool, axis: str):
+    for a, b, c in itertools.product(EXTREME, repeat=3):
+        rows = [
+            {"step": step, "seconds": x, "train_loss": y, "learning_rate": y}
+            for step, (x, y) in enumerate([(c, a), (a, b), (b, c)])
+        ]
+        metrics = ("train_loss", "learning_rate")
+        for panel in panels_of({"run": History(rows)}, metrics, axis, logarithmic=logarithmic):
+            assert "nan" not in "\n".join(terminal_chart(panel, Style()))
+            assert "nan" not in figure(panel)
 
 
 @pytest.mark.parametrize("end", ["", '{"step": 9', '{"step": 9, "train_loss": 1.0}', "\ufffd"])

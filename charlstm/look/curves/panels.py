@@ -143,7 +143,8 @@ class Scale:
 
     def position(self, value: float) -> float:
         if self.logarithmic:
-            return math.log(value / self.low) / math.log(self.high / self.low)
+            low = math.log(self.low)
+            return (math.log(value) - low) / (math.log(self.high) - low)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self, count: int = 5) -> list[float]:

@@ -153,17 +153,14 @@ def _written(value: Any) -> str:
 
 
 def _environment(checkpoint: Checkpoint) -> Rows:
-    yield from ((name, escape(version)) for name, version in checkpoint.versions.items())
+    for name, version in checkpoint.versions.items():
+        yield printable(name), escape(printable(version))
     corpus = checkpoint.corpus
     yield "text", f"{corpus.characters:,} characters"
-    yield "its SHA-256", f"<code>{escape(corpus.sha256)}</code>"
-    yield (
-        "arithmetic",
-        (
-            f"<code>{escape(checkpoint.fingerprint)}</code> <small>resuming is exact where the"
-            " machine computes the same</small>"
-        ),
-    )
+    yield "its SHA-256", f"<code>{escape(printable(corpus.sha256))}</code>"
+    told = escape(printable(checkpoint.fingerprint))
+    exact = "resuming is exact where the machine computes the same"
+    yield "arithmetic", f"<code>{told}</code> <small>{exact}</small>"
 
 
 def _table(rows: Rows) -> str:
