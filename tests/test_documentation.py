@@ -220,6 +220,11 @@ def shortened(arguments: list[str]) -> list[str]:
     for argument in arguments:
         matches = sorted(map(str, here.glob(argument))) if argument.endswith("*") else []
         expanded += matches or [argument]
+    if "--resume" in expanded and Path(expanded[1]).is_dir():
+        return expanded
+    if "--minutes" in expanded:  # a budget and a number of steps exclude each other
+        expanded[expanded.index("--minutes") + 1] = "0.02"
+        return [*expanded, *(word for word in SHORT if "steps" not in word)]
     return expanded + SHORT * (expanded[:1] in (["train"], ["demo"]))
 
 

@@ -142,7 +142,7 @@ def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
     if unexpected:
         raise FileError(f"unexpected entry {shorten(unexpected[0])}")
     config = _config(_mapping(state, "config"))
-    vocabulary = _vocabulary(arrays, state)
+    vocabulary = _vocabulary(arrays, state, config)
     _check_arrays(arrays, config, vocabulary.size)
     progress = checked_progress(_mapping(state, "progress"))
     return Checkpoint(
@@ -168,14 +168,19 @@ def _config(stated: JsonObject) -> Config:
     return config
 
 
-def _vocabulary(arrays: Arrays, state: JsonObject) -> Vocabulary:
+def _vocabulary(arrays: Arrays, state: JsonObject, config: Config) -> Vocabulary:
     unit = state.get("unit")
     if unit not in ("characters", "bytes"):
         raise FileError(f"unit: expected characters or bytes, found {shorten(unit)}")
     if "vocabulary" not in arrays:
         raise FileError("it holds no vocabulary")
     checked_unit: Unit = unit
-    return Vocabulary.from_array(arrays["vocabulary"], checked_unit)
+    vocabulary = Vocabulary.from_array(arrays["vocabulary"], checked_unit)
+    if unit == "bytes" and config.data.byte_values != "observed" and vocabulary.size != 256:
+        raise FileError("vocabulary: a bytes vocabulary must hold exactly the values 0 to 255")
+    if unit != config.data.unit:
+        raise FileError(f"unit: its configuration is for {config.data.unit}, found {unit}")
+    return vocabulary
 
 
 def expected_arrays(config: Config, vocabulary_size: int) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -11,7 +11,10 @@ from charlstm.nn.lstm import LSTM
 def config(tmp_path: Path) -> str:
     """The text need not exist."""
     file = tmp_path / "small.yaml"
-    file.write_text("data: {files: absent.txt}\nmodel: {hidden_size: 300, layers: 1}\nseed: 7\n")
+    file.write_text(
+        "data: {files: absent.txt}\nseed: 7\n"
+        "model: {hidden_size: 300, layers: 1, embedding_size: 0}\n"
+    )
     return str(file)
 
 

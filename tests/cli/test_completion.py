@@ -47,6 +47,7 @@ def test_words_after_the_equals_sign(shell: str):
         "model.cell=lstm",
         "model.cell=layer-norm",
     ]
+    assert offered(shell, "train", "c.yaml", "model.layers=") == ["model.layers=auto"]
     assert offered(shell, "train", "c.yaml", "seed=") == []
 
 

@@ -414,7 +414,7 @@ def test_srun_without_mpi_says_what_is_missing(
     done = subprocess.run(
         [*program, "--out", tmp_path / "run"], capture_output=True, text=True, check=True
     )
-    (warning,) = [line for line in done.stderr.splitlines() if "Warning" in line]
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: srun")]
     assert "srun started 2 processes, and each trains by itself" in warning
     assert "--mpi=pmix" in warning
 

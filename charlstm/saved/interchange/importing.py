@@ -69,14 +69,14 @@ def _config_for(parameters: Mapping[str, Array], sizes: Sizes, vocabulary: Vocab
 def _check_parameters(
     parameters: Mapping[str, Array], config: Config, vocabulary: Vocabulary
 ) -> None:
-    if config.data.unit != vocabulary.unit:
-        raise FileError(
-            f"its configuration is for {config.data.unit}, its vocabulary of {vocabulary.unit}"
-        )
     scores = parameters.get("linear.b_y", np.empty(0)).size
     if scores != vocabulary.size:
         raise FileError(
             f"the model knows {scores} characters, the vocabulary has {vocabulary.size}"
+        )
+    if config.data.unit != vocabulary.unit:
+        raise FileError(
+            f"its configuration is for {config.data.unit}, its vocabulary of {vocabulary.unit}"
         )
     expected = parameter_shapes(shape_of(config, vocabulary.size))
     if {name: array.shape for name, array in parameters.items()} != expected:
