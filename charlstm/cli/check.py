@@ -1,12 +1,18 @@
 """``charlstm check``."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
 from charlstm.messages import json_text
+
+if TYPE_CHECKING:
+    from charlstm.look.gradients.gradcheck import Row, Sizes
+    from charlstm.nn.model import Shape
 
 
 @click.command("check")
@@ -58,16 +64,22 @@ def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: b
         }
         click.echo(json_text(report))
     else:
-        click.echo(
-            f"{shape.cell}, float64, shrunk: layers {shape.layers}, hidden_size "
-            f"{shape.hidden_size}, embedding_size {shape.embedding_size}, {sizes.T} steps, "
-            f"{sizes.B} sequences, {sizes.vocabulary_size} characters\n"
-        )
-        click.echo(f"{'':<22} {'shape':>9} {'largest':>11} {'error':>9}")
-        for row in rows:
-            size = "x".join(str(n) for n in row.shape)
-            mark = "" if row.error <= LIMIT else "  WRONG"
-            click.echo(f"{row.name:<22} {size:>9} {row.largest:>11.3e} {row.error:>9.1e}{mark}")
+        show_rows(shape, sizes, rows)
         click.echo(f"\nworst {worst:.1e}, allowed {LIMIT:.0e}: {'ok' if ok else 'WRONG'}")
     if not ok:
         raise click.exceptions.Exit(1)
+
+
+def show_rows(shape: "Shape", sizes: "Sizes", rows: "Sequence[Row]") -> None:
+    from charlstm.look.gradients.gradcheck import LIMIT
+
+    click.echo(
+        f"{shape.cell}, float64, shrunk: layers {shape.layers}, hidden_size "
+        f"{shape.hidden_size}, embedding_size {shape.embedding_size}, {sizes.T} steps, "
+        f"{sizes.B} sequences, {sizes.vocabulary_size} characters\n"
+    )
+    click.echo(f"{'':<22} {'shape':>9} {'largest':>11} {'error':>9}")
+    for row in rows:
+        size = "x".join(str(n) for n in row.shape)
+        mark = "" if row.error <= LIMIT else "  WRONG"
+        click.echo(f"{row.name:<22} {size:>9} {row.largest:>11.3e} {row.error:>9.1e}{mark}")
