@@ -31,6 +31,17 @@ def bits_of(run: Path, text: str) -> np.ndarray:
     return np.concatenate(list(exact_losses(loaded.model, ids))) / math.log(2)
 
 
+def name_texts(checkpoint: Path, *names: str) -> None:
+    forge(checkpoint, lambda arrays, state: state["config"]["data"].update(files=list(names)))
+
+
+@pytest.fixture
+def run(folder: Path, run: Path) -> Path:
+    """That of all commands, trained on the text.txt that lies here."""
+    name_texts(run / "best.safetensors", str(folder / "text.txt"))
+    return run
+
+
 @pytest.fixture
 def text(folder: Path, run: Path) -> str:
     """What the model was trained on, cut into lines that it knows the characters of."""
@@ -238,10 +249,6 @@ def from_elsewhere(folder: Path, run: Path, tmp_path_factory: pytest.TempPathFac
     shutil.copy(run / "best.safetensors", checkpoint)
     name_texts(checkpoint, str(text))
     return checkpoint
-
-
-def name_texts(checkpoint: Path, *names: str) -> None:
-    forge(checkpoint, lambda arrays, state: state["config"]["data"].update(files=list(names)))
 
 
 def test_a_text_elsewhere_is_read_only_if_asked_for(
