@@ -143,7 +143,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_what_pages_start_from()
     finally:
         os.chdir(here)
+    shutil.copytree(folder, kept_beside(folder))
     return folder
+
+
+def kept_beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-kept")
 
 
 def train_what_pages_start_from() -> None:
@@ -158,9 +163,13 @@ def train_what_pages_start_from() -> None:
 
 @pytest.fixture
 def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: a copy for one page, whose commands run one after the other."""
-    folder = tmp_path / "place"
-    shutil.copytree(made, folder)
+    """The working directory, as it was made, for one page, whose commands run one after the other.
+
+    Always the same, because runs know where their texts lie.
+    """
+    folder = made
+    shutil.rmtree(folder)
+    shutil.copytree(kept_beside(folder), folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
