@@ -37,6 +37,8 @@ from torture.processes import (
     wait_until,
 )
 
+from charlstm.look.curves.comparison import summaries_of
+from charlstm.look.inspection import verify
 from charlstm.nn.cells import CELLS
 from charlstm.saved.checkpoint import load_model, read_checkpoint
 from charlstm.saved.run_folder import RunFolder
@@ -251,17 +253,27 @@ def test_readers_while_a_trainer_saves_every_step(best: bool):
         for _ in range(READS):
             loaded = load_model(folder / "run")
             seen.add(loaded.progress.step)
+            verdicts = verify(folder / "run")
+            assert all(verdict.damaged is False for verdict in verdicts), verdicts
+            (summary,) = summaries_of([folder / "run"])
+            assert (summary.state, summary.problem) == ("running", None)
         for command in (
             ["sample", "run", "-n", "5", "-q"],
             ["eval", "run", "text.txt", "--json"],
             ["info", "run"],
+            ["info", "run", "--verify"],
+            ["compare", "run"],
+            ["plot", "run"],
+            ["report", "run", "-o", "report.html"],
         ):
             code, talk = finish(start(folder, *command))
             assert code == 0, talk
         assert process.poll() is None
         process.kill()
         finish(process)
-        print(f"{READS} reads during saves of every step: {len(seen)} different steps, 0 errors")
+        print(
+            f"{3 * READS} reads during saves of every step: {len(seen)} different steps, 0 errors"
+        )
         assert len(seen) > (1 if best else READS / 20)
 
 
