@@ -3,6 +3,7 @@
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from charlstm.messages import duration, figure, printable
 
 tqdm.monitor_interval = 0  # its thread would have to be waited for at every signal
+tqdm.set_lock(threading.RLock())  # one for all processes costs one of its own on Python 3.14
 
 Say = Callable[[str], None]
 Piece = TypeVar("Piece", bound=Sized)

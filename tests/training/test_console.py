@@ -4,6 +4,7 @@ import errno
 import io
 import math
 import re
+import subprocess
 import sys
 from contextlib import redirect_stderr
 
@@ -72,6 +73,18 @@ def test_a_terminal_is_shown_samples_ever_more_rarely(monkeypatch: pytest.Monkey
             wanted.append(second)
     assert wanted == [3, 6, 12, 24, 48]
     assert not Lines().wants_sample()
+
+
+def test_a_bar_takes_no_process_and_no_semaphore():
+    """Not for the lock that tqdm brings, over which Python 3.14 has another process watch."""
+    code = """if True:
+        import sys
+        from charlstm.training.console import Bar
+        Bar(0, 10, 12).close()
+        print(sorted(name for name in sys.modules if name.startswith("multiprocessing")))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
