@@ -73,8 +73,8 @@ def command(
         return
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
-    length = () if minutes is None else (f"training.minutes={minutes:g}",)
-    words = (str(source), *overrides, *length)
+    length = () if minutes is None else (f"training.minutes={minutes:g}", "training.steps=null")
+    words = (str(source), *length, *overrides)
     found = source_of(words)
     folder = out or found.folder()
     if resume and found.run is not None:

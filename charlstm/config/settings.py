@@ -92,7 +92,7 @@ class TrainingConfig:
     )
     minutes: float | None = setting(
         None,
-        "length in minutes instead: speed is measured at the start",
+        "length in minutes, as measured; ignored when steps is set",
         above=0,
         high=1_000_000,
         may_change=True,
@@ -233,8 +233,6 @@ def conflicts(config: Config) -> Iterator[tuple[str, str]]:
         yield "training.clip_value", "clip by norm or by value: set clip_norm or clip_value to 0"
     if training.early_stopping not in (AUTO, 0) and not evaluates:
         yield "training.early_stopping", "needs validation_fraction and evaluation.every above 0"
-    if training.minutes is not None and training.steps is not None:
-        yield "training.minutes", "a length in steps is given as well; set one of them to null"
     if schedule.kind == "plateau" and not evaluates:
         yield "schedule.kind", "plateau needs validation_fraction and evaluation.every above 0"
     rates = schedule.minimum, training.learning_rate

@@ -49,7 +49,9 @@ class Timed(NamedTuple):
 def is_due(asked: Config, known: Config | None) -> bool:
     """Whether there is a budget that the run so far was not made for."""
     minutes = asked.training.minutes
-    return minutes is not None and (known is None or known.training.minutes != minutes)
+    if minutes is None or asked.training.steps is not None:
+        return False
+    return known is None or known.training.minutes != minutes
 
 
 def fit_to_time(dataset: Dataset, folder: Path, started: float) -> Timed:

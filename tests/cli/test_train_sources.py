@@ -155,3 +155,13 @@ def test_process_substitution(folder: Path):
     )
     assert (done.returncode, done.stdout) == (0, "runs/text\n"), done.stderr
     assert Path("runs/text/text.txt").read_bytes() == Path("text.txt").read_bytes()
+
+
+def test_a_budget_on_the_command_line_comes_before_the_steps_of_a_file(folder: Path, call):
+    result = call("train", "c.yaml", "--minutes", "0.02", "--dry-run")
+    assert "  minutes: 0.02 " in result.out
+    assert "  steps: null " in result.out
+    assert "Measured: " in result.err
+    short = call("train", "c.yaml", "--minutes", "0.02", "training.steps=4", "--dry-run")
+    assert "  steps: 4 " in short.out
+    assert "Measured: " not in short.err

@@ -11,7 +11,6 @@ from charlstm.config.auto import unsettled
 from charlstm.config.reading import load_config
 from charlstm.config.schema import SETTINGS as SCHEMA
 from charlstm.config.settings import Config
-from charlstm.errors import ConfigError
 from charlstm.training import budget, run
 from charlstm.training.dataset import read_dataset
 
@@ -144,9 +143,10 @@ def test_what_was_measured_holds_on_resuming(tmp_path: Path, speed: list[int]):
     assert newest(tmp_path / "cut").config.training.epochs > epochs
 
 
-def test_steps_and_minutes_contradict(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"training\.minutes: a length in steps is given"):
-        tiny_config(tmp_path, **{"training.minutes": 3})
+def test_steps_say_more_than_minutes(tmp_path: Path, speed: list[int]):
+    outcome = train(tiny_config(tmp_path, **{"training.minutes": 3}), tmp_path / "run")
+    assert outcome.progress.step == SETTINGS["training.steps"]
+    assert speed == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
