@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.arguments import PathName
+from charlstm.errors import FileError
 from charlstm.messages import printable
 
 if TYPE_CHECKING:
@@ -23,16 +24,27 @@ RUNS = click.argument(
 
 
 def histories_of(paths: Sequence[Path]) -> "dict[str, History]":
-    """The histories of runs by name; says which lines were left out."""
+    """The histories of runs by name; says which runs, and which lines, were left out.
+
+    Raises `FileError` where no run can be read.
+    """
     from charlstm.look.curves.comparison import names_of
     from charlstm.saved.finding import require_run, runs_within
     from charlstm.saved.history import read_history
 
     distinct = runs_within(paths)
-    return {
-        name: told_damage(read_history(require_run(path).metrics), name)
-        for name, path in zip(names_of(distinct), distinct, strict=True)
-    }
+    histories = {}
+    for name, path in zip(names_of(distinct), distinct, strict=True):
+        run = require_run(path)
+        try:
+            histories[name] = told_damage(read_history(run.metrics), name)
+        except FileError as error:
+            if len(distinct) == 1:
+                raise
+            warn(f"{name}: left out: {error}")
+    if not histories:
+        raise FileError("none of these runs can be read")
+    return histories
 
 
 def told_damage(history: "History", name: str) -> "History":

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,6 @@ from charlstm.config.settings import Config
 from charlstm.messages import duration, figure, json_text, show
 from charlstm.nn.finite import OverflowedError
 from charlstm.nn.loss import bits
-from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import Checkpoint, TextIdentity, checkpoint_chunks, current_versions
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
@@ -19,6 +19,7 @@ from charlstm.system.files import LineWriter
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training.console import Display
 from charlstm.training.pacing import Stop, never, paced
+from charlstm.training.samples import at_a_glance, written
 from charlstm.training.trainer import StepResult, Trainer
 
 
@@ -57,7 +58,7 @@ class LossWatch:
 
 
 ON_SCREEN = 300
-"""Characters at most in a sample that only a terminal is shown, so that nobody waits for it."""
+"""Characters at most in a sample that only a terminal is shown."""
 
 
 class RunRecorder:
@@ -100,7 +101,7 @@ class RunRecorder:
         if self._display.wants_sample():
             with suppress(OverflowedError):  # the training will find out by itself
                 length = min(self._identity.config.output.sample_length, ON_SCREEN)
-                text = self._written(trainer, length)
+                text = at_a_glance(self._sample(trainer, length))
                 self._display.noted(f"--- step {trainer.step_number}\n{text}")
 
     def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:
@@ -167,23 +168,14 @@ class RunRecorder:
         """Raises `StoppedError`, having written nothing, if told to ``stop``."""
         assert self._samples is not None
         length = self._identity.config.output.sample_length
-        text = f"--- step {progress.step}\n{self._written(trainer, length, stop)}"
+        pieces = paced(self._sample(trainer, length), Alone(), stop)
+        text = f"--- step {progress.step}\n{''.join(pieces)}"
         self._samples.append(text)
         self._display.noted(text)
 
-    def _written(self, trainer: Trainer, length: int, stop: Stop = never) -> str:
-        """A sample with the run's seed, made without touching what training uses."""
+    def _sample(self, trainer: Trainer, length: int) -> Iterator[str]:
         config, vocabulary = self._identity.config, self._identity.vocabulary
-        decoder = vocabulary.decoder()
-        ids = generate(
-            trainer.model,
-            vocabulary.default_start(),
-            count=1,
-            length=length,
-            choice=Choice(),
-            seed=config.seed,
-        )
-        return "".join(decoder.decode(i) for i in paced(ids, Alone(), stop))
+        return written(trainer.model, vocabulary, length, config.seed)
 
     def failed(self, progress: Progress, reason: str) -> None:
         """The last line of a run whose numbers went wrong; resuming takes it back."""

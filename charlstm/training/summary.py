@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from charlstm.messages import printable, show
 from charlstm.nn.loss import bits
-from charlstm.nn.sampling import Choice, generate
 from charlstm.saved.checkpoint import load_model
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
@@ -13,6 +12,7 @@ from charlstm.system.comm import Alone
 from charlstm.text.baselines import baselines, excerpt
 from charlstm.training.dataset import Dataset
 from charlstm.training.evaluation import LaneEvaluation
+from charlstm.training.samples import written
 
 
 def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator[str]:
@@ -56,14 +56,6 @@ def comparison(dataset: Dataset, loss: float) -> Iterator[str]:
 
 def sample_of(dataset: Dataset, folder: RunFolder) -> str:
     """What the best model writes, with the run's seed."""
-    loaded = load_model(folder.path)
-    ids = generate(
-        loaded.model,
-        loaded.vocabulary.default_start(),
-        count=1,
-        length=dataset.config.output.sample_length,
-        choice=Choice(),
-        seed=dataset.config.seed,
-    )
-    decoder = loaded.vocabulary.decoder()
-    return "".join(decoder.decode(one) for one in ids)
+    loaded, config = load_model(folder.path), dataset.config
+    length = config.output.sample_length
+    return "".join(written(loaded.model, loaded.vocabulary, length, config.seed))

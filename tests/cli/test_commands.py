@@ -278,6 +278,21 @@ def test_verify_leaves_out_what_is_pruned_meanwhile(
     assert result.out == f"intact   {run}/checkpoints/step-00000030.safetensors: step 20\n"
 
 
+def test_info_of_what_is_pruned_meanwhile(run: Path, call, monkeypatch: pytest.MonkeyPatch):
+    """Removed when its size is known and its content is not: the next best is shown instead."""
+    best = run / "best.safetensors"
+
+    def read(path: Path) -> Any:
+        if path == best:
+            best.unlink()
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(inspection, "read_checkpoint", read)
+    result = call("info", run)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"{run}/checkpoints/step-00000020.safetensors\n")
+
+
 def test_verify_of_no_run(folder: Path, refuse):
     assert "holds no checkpoint" in refuse(3, "info", folder, "--verify")
 

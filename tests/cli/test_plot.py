@@ -52,6 +52,19 @@ def test_what_is_missing_is_told(run: Path, call):
     assert out.startswith("training loss, nats per character\n")
 
 
+def test_a_run_that_cannot_be_read_hides_no_other(run: Path, call):
+    for name in ("broken", "broken-too"):
+        (run.parent / name / "metrics.jsonl").mkdir(parents=True)
+        (run.parent / name / "run.lock").touch()
+    done = call("plot", run, "runs/broken", "--json", "--metric", "train_loss")
+    assert done.code == 0
+    assert list(json.loads(done.out)["runs"]) == ["c"]
+    assert done.err.startswith("Warning: broken: left out: runs/broken/metrics.jsonl")
+    assert call("plot", "runs/broken").code == 3
+    done = call("plot", "runs/broken", "runs/broken-too")
+    assert (done.code, done.err.splitlines()[-1]) == (3, "Error: none of these runs can be read")
+
+
 def test_damaged_lines_are_told(run: Path, call):
     with (run / "metrics.jsonl").open("a") as metrics:
         metrics.write("nonsense\n")

@@ -1,0 +1,159 @@
+"""A fault, or a kill, at every call of libc by which a run touches its files.
+
+Other tests replace functions of Python; this one stands below it, where nothing is overlooked.
+"""
+
+import errno
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny import all_that_counts, differing
+from torture.processes import (
+    ENVIRONMENT,
+    complete,
+    finish,
+    quick_folder,
+    set_up,
+    steps_of,
+    strays,
+    train,
+)
+
+SHORT = """
+data: {files: text.txt, validation_fraction: 0.4}
+model: {layers: 1, hidden_size: 3, embedding_size: 0, dropout: 0.2}
+training: {steps: 5, batch_size: 3, sequence_length: 4, learning_rate: 0.01, early_stopping: 0}
+schedule: {kind: constant, warmup_steps: 0}
+evaluation: {every: 2, characters: 0}
+output: {report_every: 1, checkpoint_every: 2, sample_every: 2, sample_length: 5, keep: 1}
+"""
+"""Every kind of thing that a run writes, in as few calls as there can be."""
+KILL, KILL_HALFWAY = -9, -10
+FAULTS = (errno.EIO, errno.ENOSPC, errno.EACCES)
+SHORT_CUT = 7
+"""The first call of the two that the short form tries."""
+OF_THE_USER = (2, 3, 5)
+"""Exit codes of what a machine, or whoever uses it, can put right."""
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler for the library that fails on purpose")
+    library = tmp_path_factory.mktemp("shim") / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    built = subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode:
+        pytest.skip(f"the library that fails on purpose cannot be built: {built.stderr[-200:]}")
+    return library
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with quick_folder() as path:
+        set_up(path, SHORT)
+        yield path
+
+
+class Troubled:
+    """Trainings that something happens to, and what became of them."""
+
+    def __init__(self, shim: Path, folder: Path, *, resumed: bool) -> None:
+        self._shim = shim
+        self._folder = folder
+        self._count = folder.parent / f"{folder.name}.count"
+        self._begun = folder.parent / f"{folder.name}.begun"
+        complete(folder, "--quiet")
+        self._expected = all_that_counts(folder / "run")
+        self.found: Counter[str] = Counter()
+        if resumed:
+            self._begin_it()
+
+    def _begin_it(self) -> None:
+        """Keep what a run leaves behind that is killed when it has saved more than once."""
+        calls = self.calls()
+        self.begin()
+        self.run(calls * 3 // 4, KILL)
+        assert steps_of(self._folder) in (2, 4)
+        (self._folder / "run").rename(self._begun)
+
+    def begin(self) -> None:
+        shutil.rmtree(self._folder / "run", ignore_errors=True)
+        if self._begun.exists():
+            shutil.copytree(self._begun, self._folder / "run")
+
+    def calls(self) -> int:
+        self.begin()
+        self.run(0, 0)
+        return self._count.stat().st_size
+
+    def leave(self) -> None:
+        self._count.unlink(missing_ok=True)
+        shutil.rmtree(self._begun, ignore_errors=True)
+
+    def run(self, at: int, what: int, *, lasts: bool = False) -> tuple[int, str]:
+        self._count.unlink(missing_ok=True)
+        setting = {
+            "LD_PRELOAD": str(self._shim),
+            "SHIM_UNDER": str(self._folder),
+            "SHIM_COUNT": str(self._count),
+            "SHIM_AT": str(at),
+            "SHIM_DO": str(what),
+            "SHIM_LASTS": str(int(lasts)),
+            "PYTHONSAFEPATH": "1",  # Python itself shall not look for modules here
+        }
+        return finish(train(self._folder, "--resume", environment=setting))
+
+    def happens(self, at: int, what: int, *, lasts: bool = False) -> None:
+        self.begin()
+        code, talk = self.run(at, what, lasts=lasts)
+        told = f"call {at}, {what}, lasts {lasts}: exit {code}: {talk}"
+        if what < 0:
+            assert code in (0, -9), told
+        else:
+            assert code in (0, *OF_THE_USER), told
+            assert "Traceback" not in talk, told
+            assert "bug" not in talk, told
+        if code == 0:
+            assert differing(all_that_counts(self._folder / "run"), self._expected) == [], told
+        complete(self._folder, "--resume")
+        assert differing(all_that_counts(self._folder / "run"), self._expected) == [], told
+        assert strays(self._folder) == [], told
+        self.found["killed" if code < 0 else f"exit {code}"] += 1
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_at_every_call(shim: Path, folder: Path, torture: bool, resumed: bool) -> None:
+    troubled = Troubled(shim, folder, resumed=resumed)
+    calls = troubled.calls()
+    assert calls > 100, "the library does not see what Python does"
+    for at in range(1, calls + 1) if torture else range(SHORT_CUT, calls, calls // 2):
+        troubled.happens(at, KILL if at % 2 else KILL_HALFWAY)
+        troubled.happens(at, FAULTS[at % 3])
+        troubled.happens(at, FAULTS[at // 3 % 3], lasts=True)
+    troubled.leave()
+    start = "a resume" if resumed else "a run"
+    print(f"libc calls of {start}: {calls}; {sum(troubled.found.values())} troubles:", end=" ")
+    print(dict(sorted(troubled.found.items())))
+    assert troubled.found["killed"]
+
+
+def test_the_library_would_be_noticed(shim: Path, folder: Path) -> None:
+    """Where nothing may be written from the start, nothing is."""
+    troubled = Troubled(shim, folder, resumed=False)
+    troubled.begin()
+    code, talk = troubled.run(1, errno.EIO, lasts=True)
+    assert code in OF_THE_USER
+    assert "Input/output error" in talk
+    troubled.leave()
+    assert ENVIRONMENT.get("LD_PRELOAD") is None
