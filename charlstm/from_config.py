@@ -3,6 +3,7 @@
 import math
 
 from charlstm.config.settings import Config
+from charlstm.nn import cuts
 from charlstm.nn.dropout import Dropout
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.optim import Optimizer, make_optimizer
@@ -51,7 +52,8 @@ def shape_of(config: Config, vocabulary_size: int) -> Shape:
 
 
 def model_of(config: Config, vocabulary_size: int) -> CharLM:
-    return CharLM(shape_of(config, vocabulary_size), seed=config.seed)
+    shape = shape_of(config, vocabulary_size)
+    return CharLM(shape, seed=config.seed, cuts=cuts.parse(config.training.products))
 
 
 def dropout_of(config: Config) -> Dropout:

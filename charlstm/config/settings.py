@@ -5,12 +5,14 @@ The classes are the schema: names, types and choices come from their annotations
 completion are made from them (see `schema`), so none of the three can go stale.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
 AUTO = "auto"
 LARGEST_INTEGER = 2**63 - 1
+PRODUCT = re.compile("{0}x{0}x{0}:{0}x{0}".format("([1-9][0-9]{0,8})"))
 SMALLEST_EPSILON = 1e-30  # well above the smallest float32, below which it would be 0
 
 
@@ -133,6 +135,9 @@ class TrainingConfig:
     blas_threads: int | Literal["auto"] = setting(
         "auto", "threads of each process's matrix products", low=1, may_change=True
     )
+    products: str = setting(
+        "auto", "how matrix products are cut: auto is measured; whole: not", may_change=True
+    )
     rank_timeout: float = setting(
         60.0, "seconds to wait for a rank on another machine; 0: for ever", low=0, may_change=True
     )
@@ -233,6 +238,7 @@ def conflicts(config: Config) -> Iterator[tuple[str, str]]:
         yield "training.clip_value", "clip by norm or by value: set clip_norm or clip_value to 0"
     if training.early_stopping not in (AUTO, 0) and not evaluates:
         yield "training.early_stopping", "needs validation_fraction and evaluation.every above 0"
+    yield from _conflicts_of_products(training.products)
     if schedule.kind == "plateau" and not evaluates:
         yield "schedule.kind", "plateau needs validation_fraction and evaluation.every above 0"
     rates = schedule.minimum, training.learning_rate
@@ -241,6 +247,20 @@ def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     steps, warmup = training.steps, schedule.warmup_steps
     if steps is not None and _numbers(warmup) and warmup >= steps:
         yield "schedule.warmup_steps", f"must be below training.steps, {training.steps}"
+
+
+def _conflicts_of_products(products: str) -> Iterator[tuple[str, str]]:
+    for word in products.split() if products not in (AUTO, "whole") else []:
+        sizes = PRODUCT.fullmatch(word)
+        if sizes is None:
+            shown = repr(word[:40])
+            problem = f"must be auto, whole, or words like 16x256x256:16x64, found {shown}"
+            yield "training.products", problem
+            return
+        M, _, N, rows, columns = map(int, sizes.groups())
+        if M % rows or N % columns:
+            problem = f"{rows} x {columns} tiles do not divide {M} x {N}"
+            yield "training.products", f"{word}: {problem}"
 
 
 def _conflicts_of_data(data: DataConfig) -> Iterator[tuple[str, str]]:

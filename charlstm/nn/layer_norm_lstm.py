@@ -35,6 +35,7 @@ start.
 
 import numpy as np
 
+from charlstm.nn.cuts import Cuts
 from charlstm.nn.gates import GATES, TANH, activate
 from charlstm.nn.lstm import Layer, State, Tape, weight_gradients
 from charlstm.nn.parameter import Array, Parameter
@@ -45,8 +46,8 @@ from charlstm.nn.start import Start
 class LayerNormTape(Tape):
     """An LSTM's tape and ``n``, ``r`` of the gates' norm, ``n_c``, ``r_c`` of the cell's."""
 
-    def __init__(self, T: int, B: int, H: int, dtype: np.dtype) -> None:
-        super().__init__(T, B, H, dtype)
+    def __init__(self, T: int, B: int, H: int, dtype: np.dtype, cuts: Cuts) -> None:
+        super().__init__(T, B, H, dtype, cuts)
         self.n = np.empty((4, T, B, H), dtype)
         self.r = np.empty((4, T, B, 1), dtype)
         self.n_c = np.empty((T, B, H), dtype)
@@ -145,7 +146,7 @@ class LayerNormLSTM(Layer):
         shift[GATES.index("f")] += self.forget_bias
         tape.x, tape.mask = x, mask
         tape.h[0], tape.c[0] = state
-        project(x, self.W_x.value, None, out=tape.gates)
+        project(x, self.W_x.value, None, out=tape.gates, cuts=self.cuts)
         for t, (gates, o, i, f, g, c_prev, c, h_prev, h, s) in enumerate(tape.steps):
             a = times_W_h(h_prev)
             a += gates

@@ -29,11 +29,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from charlstm.nn.cuts import Cuts
 from charlstm.nn.gates import GATES, Squash, activate
 from charlstm.nn.parameter import Array, Parameter, uniform
 from charlstm.nn.projection import is_one_hot, project, project_backward
 from charlstm.nn.start import Start
-from charlstm.nn.tiles import Tiling, product, tiling
+from charlstm.nn.tiles import Tiling, product
 
 # Elements of one (steps, B, H) array of factors: nine of them fit a 1 MB second-level cache.
 FACTOR_BLOCK = 16 * 1024
@@ -72,13 +73,14 @@ class Tape:
     o, i, f, g; a backward pass overwrites them with the gradients of the pre-activations.
     """
 
-    def __init__(self, T: int, B: int, H: int, dtype: np.dtype) -> None:
+    def __init__(self, T: int, B: int, H: int, dtype: np.dtype, cuts: Cuts) -> None:
         self.gates = np.empty((4, T, B, H), dtype)
         self.h = np.zeros((T + 1, B, H), dtype)
         self.c = np.zeros((T + 1, B, H), dtype)
         self.s = np.empty((T, B, H), dtype)
         self.x: Array | None = None
-        self.tiling = tiling(B, H, H) if T >= ENOUGH_STEPS_TO_CUT else Tiling(B, H)
+        self.cuts = cuts
+        self.tiling = cuts.of(B, H, H) if T >= ENOUGH_STEPS_TO_CUT else Tiling(B, H)
         self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h; on the way back da W_h^T
         self.product = np.empty((B, H), dtype)
         self.steps = [self._step(t) for t in range(T)]
@@ -149,6 +151,7 @@ class Layer(ABC):
         reach = 1.0 / np.sqrt(H)
         self.hidden_size = H
         self.squash = squash
+        self.cuts = start.cuts
         self.W_x = Parameter(uniform(rng, (4, D, H), start.input_reach or reach, start.dtype))
         self.W_h = Parameter(uniform(rng, (4, H, H), reach, start.dtype))
 
@@ -174,7 +177,7 @@ class Layer(ABC):
         """
 
     def tape(self, T: int, B: int) -> Tape:
-        return self.tape_kind(T, B, self.hidden_size, self.W_h.value.dtype)
+        return self.tape_kind(T, B, self.hidden_size, self.W_h.value.dtype, self.cuts)
 
     def zero_state(self, B: int) -> State:
         shape, dtype = (B, self.hidden_size), self.W_h.value.dtype
@@ -212,7 +215,7 @@ class LSTM(Layer):
         times_W_h, squash, i_g = tape.times(self.W_h.value), self.squash.forward, tape.product
         tape.x = x
         tape.h[0], tape.c[0] = state
-        project(x, self.W_x.value, self.b.value, out=tape.gates)
+        project(x, self.W_x.value, self.b.value, out=tape.gates, cuts=self.cuts)
         for gates, o, i, f, g, c_prev, c, h_prev, h, s in tape.steps:
             a = times_W_h(h_prev)
             a += gates
@@ -258,5 +261,6 @@ def weight_gradients(
     h_prev = tape.h[:-1].reshape(T * B, H)
     np.matmul(h_prev.T, da.reshape(4, T * B, H), out=W_h.grad)
     dx = None if is_one_hot(x) else np.empty_like(x, order="C")  # x may lie in another order
-    project_backward(da, x, W_x.value, dW=W_x.grad, db=None if b is None else b.grad, dx=dx)
+    db = None if b is None else b.grad
+    project_backward(da, x, W_x.value, dW=W_x.grad, db=db, dx=dx, cuts=tape.cuts)
     return dx

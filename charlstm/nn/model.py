@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from charlstm.nn.cells import CELLS, Start, State, Tape
+from charlstm.nn.cuts import BY_RULE, Cuts
 from charlstm.nn.dropout import Dropout, dropout_mask
 from charlstm.nn.embedding import Embedding
 from charlstm.nn.linear import Linear
@@ -73,17 +74,21 @@ class CharLM:
     """A character-level language model.
 
     ``values`` and ``grads`` are flat vectors over all parameters; ``parameters()`` names the views
-    into them (``lstm.0.W_x`` ...). Starting values depend on ``seed`` alone.
+    into them (``lstm.0.W_x`` ...). Starting values depend on ``seed`` alone, and how
+    sums are rounded on ``cuts``.
     """
 
-    def __init__(self, shape: Shape, seed: int = 1) -> None:
+    def __init__(self, shape: Shape, seed: int = 1, cuts: Cuts = BY_RULE) -> None:
         self.shape = shape
+        self.cuts = cuts
         self.name = "the model"  # for messages: its file, where it has one
         dtype = np.dtype(shape.dtype).type
         rng = np.random.default_rng(seed)
         V, H, E = shape.vocabulary_size, shape.hidden_size, shape.embedding_size
         self.embedding = Embedding(V, E, rng, dtype) if E else None
-        start = Start(forget_bias=shape.forget_bias, norm_epsilon=shape.norm_epsilon, dtype=dtype)
+        start = Start(
+            forget_bias=shape.forget_bias, norm_epsilon=shape.norm_epsilon, dtype=dtype, cuts=cuts
+        )
         first = replace(start, input_reach=INPUT_GAIN / float(np.sqrt(E or 1)))
         build = CELLS[shape.cell].build
         self.layers = [build(E or V, H, rng, first)]

@@ -6,6 +6,7 @@ A one-hot row times a matrix is a row of that matrix, so the second case is a ga
 
 import numpy as np
 
+from charlstm.nn.cuts import BY_RULE, Cuts
 from charlstm.nn.parameter import Array
 from charlstm.nn.tiles import multiply
 
@@ -14,7 +15,7 @@ def is_one_hot(x: Array) -> bool:
     return x.dtype.kind in "iu"
 
 
-def project(x: Array, W: Array, b: Array | None, out: Array) -> None:
+def project(x: Array, W: Array, b: Array | None, out: Array, cuts: Cuts = BY_RULE) -> None:
     """``out[k] = x W[k] + b[k]``.
 
     ``x``: ``(T, B, D)`` or ids ``(T, B)``; ``W``: ``(4, D, H)``; ``b``: ``(4, H)``; ``out``:
@@ -28,13 +29,21 @@ def project(x: Array, W: Array, b: Array | None, out: Array) -> None:
             np.take(rows, x, axis=0, out=gate, mode="clip")
         return
     gates, T, B, H = out.shape
-    multiply(x.reshape(T * B, -1), W, out=out.reshape(gates, T * B, H))
+    rows = x.reshape(T * B, -1)
+    multiply(rows, W, out=out.reshape(gates, T * B, H), cut=cuts.of(*rows.shape, H))
     if b is not None:
         out += b[:, np.newaxis, np.newaxis]
 
 
 def project_backward(
-    da: Array, x: Array, W: Array, *, dW: Array, db: Array | None, dx: Array | None
+    da: Array,
+    x: Array,
+    W: Array,
+    *,
+    dW: Array,
+    db: Array | None,
+    dx: Array | None,
+    cuts: Cuts = BY_RULE,
 ) -> None:
     """Gradients of ``project`` from ``da``: ``(4, T, B, H)``; writes ``dW``, ``db`` and ``dx``.
 
@@ -55,9 +64,10 @@ def project_backward(
         assert dx.flags.c_contiguous
         rows = dx.reshape(T * B, -1)
         product = np.empty_like(rows)
-        multiply(da[0], W[0].T, out=rows)
+        cut = cuts.of(*da.shape[1:], rows.shape[1])
+        multiply(da[0], W[0].T, out=rows, cut=cut)
         for da_k, W_k in zip(da[1:], W[1:], strict=True):
-            rows += multiply(da_k, W_k.T, out=product)
+            rows += multiply(da_k, W_k.T, out=product, cut=cut)
 
 
 def sum_rows_by_id(rows: Array, ids: Array, out: Array) -> None:

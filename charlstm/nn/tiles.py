@@ -96,13 +96,11 @@ def product(w: Array, cut: Tiling, out: Array) -> Callable[[Array], Array]:
     return times_w
 
 
-def multiply(a: Array, w: Array, out: Array) -> Array:
+def multiply(a: Array, w: Array, out: Array, cut: Tiling) -> Array:
     """``a @ w`` for one product alone: ``(..., M, K) @ (..., K, N)``."""
-    (M, K), N = a.shape[-2:], w.shape[-1]
-    tiles = tiling(M, K, N)
-    if tiles == (M, N):
+    if cut == out.shape[-2:]:
         return np.matmul(a, w, out=out)
-    np.matmul(tiles.left(a), tiles.right(w), out=tiles.result(out))
+    np.matmul(cut.left(a), cut.right(w), out=cut.result(out))
     return out
 
 

@@ -30,6 +30,7 @@ from charlstm.training.console import Say, display_for
 from charlstm.training.dataset import Dataset, cache_beside, read_dataset
 from charlstm.training.estimate import check_memory, decided, describe
 from charlstm.training.loop import Reason, train
+from charlstm.training.products import with_quickest_products
 from charlstm.training.ranks import ranks_for
 from charlstm.training.recorder import Identity, RunRecorder
 from charlstm.training.resuming import (
@@ -83,6 +84,7 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
         if found is None:
             for line in [*decided(dataset), *(f"Warning: {line}" for line in advice(dataset))]:
                 say(line)
+        dataset = with_quickest_products(dataset, found and found.loaded.config)
         with ranks_for(dataset, folder, found and found.path) as comm:
             trainer, progress = prepare(dataset, comm, found and found.loaded)
             identity = _identity(dataset, trainer)
@@ -149,7 +151,7 @@ def _identity(dataset: Dataset, trainer: Trainer) -> Identity:
         vocabulary=dataset.corpus.vocabulary,
         corpus=dataset.identity,
         fingerprint=arithmetic_fingerprint(
-            trainer.model.shape, lanes.sequence_length, lanes.batch_size
+            trainer.model.shape, lanes.sequence_length, lanes.batch_size, trainer.model.cuts
         ),
         source_bits=dataset.source_bits,
     )

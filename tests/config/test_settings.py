@@ -390,6 +390,16 @@ def test_overrides(load_text):
             "override 'training.clip_value=1': training.clip_value: clip by norm or by value:"
             " set clip_norm or clip_value to 0",
         ),
+        (
+            "training.products=16x256x256",
+            "override 'training.products=16x256x256': training.products: must be auto, whole, or"
+            " words like 16x256x256:16x64, found '16x256x256'",
+        ),
+        (
+            "training.products=16x256x256:5x64",
+            "override 'training.products=16x256x256:5x64': training.products: 16x256x256:5x64:"
+            " 5 x 64 tiles do not divide 16 x 256",
+        ),
         ("data.files=", "override 'data.files=': data.files: expected text or a list of texts,"),
         ("data.files=[a", "override 'data.files=[a':1:3: not YAML: "),
         ("data.files=\udcff", r"override 'data.files=\udcff': not valid Unicode text"),
@@ -428,6 +438,7 @@ UNUSUAL = {
     "training.learning_rate": 1e22,
     "training.workers": 3,
     "training.blas_threads": 2,
+    "training.products": "16x256x256:16x64 7x3x5:7x1",
     "training.clip_norm": 0.0,
     "schedule.kind": "exponential",
     "output.directory": "1e-3",

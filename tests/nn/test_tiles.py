@@ -3,6 +3,7 @@ import pytest
 from layers import CELL_NAMES, both_ways, random_layer, random_state
 
 from charlstm.nn import lstm, tiles
+from charlstm.nn.cuts import Cuts, Sizes
 from charlstm.nn.tiles import LARGEST_WITHOUT_PACKING, Tiling, multiply, tiling
 
 M, K, N = 6, 5, 12
@@ -136,7 +137,7 @@ def test_one_product_in_tiles(rng, monkeypatch) -> None:
     a, w = rng.standard_normal((24, K)), rng.standard_normal((4, K, 64))
     assert tiling(24, K, 64) == (12, 32)
     out = np.full((4, 24, 64), np.nan)
-    assert multiply(a, w, out) is out
+    assert multiply(a, w, out, tiling(24, K, 64)) is out
     np.testing.assert_allclose(out, a @ w, rtol=1e-12)
 
 
@@ -154,7 +155,7 @@ def test_a_layer_computes_the_same_in_tiles(rng, monkeypatch, cell: str, cut: Ti
     )
     dout = rng.standard_normal((T, B, H))
     whole = both_ways(layer, x, state, dout, dstate=dstate)
-    monkeypatch.setattr(lstm, "tiling", lambda *sizes: cut)
+    layer.cuts = Cuts({Sizes(B, H, H): cut})
     assert layer.tape(T, B).tiling is cut
     tiled = both_ways(layer, x, state, dout, dstate=dstate)
 
@@ -168,8 +169,8 @@ def test_a_layer_computes_the_same_in_tiles(rng, monkeypatch, cell: str, cut: Ti
         np.testing.assert_allclose(tiled.gradients[name], gradient, **close, err_msg=name)
 
 
-def test_few_steps_are_not_worth_cutting_the_weights_for(monkeypatch) -> None:
-    monkeypatch.setattr(lstm, "tiling", lambda *sizes: Tiling(1, 1))
+def test_few_steps_are_not_worth_cutting_the_weights_for() -> None:
     layer = random_layer("lstm", 4, 5)
+    layer.cuts = Cuts({Sizes(3, 5, 5): Tiling(1, 1)})
     assert layer.tape(lstm.ENOUGH_STEPS_TO_CUT, 3).tiling == (1, 1)
     assert layer.tape(lstm.ENOUGH_STEPS_TO_CUT - 1, 3).tiling == (3, 5)

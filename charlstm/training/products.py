@@ -1,0 +1,51 @@
+"""Which products a run needs, and how this machine computes them fastest: measured once."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from charlstm.config.schema import with_values
+from charlstm.config.settings import AUTO, Config
+from charlstm.nn.cuts import Sizes, quickest_of, written
+from charlstm.system.comm import lane_range
+from charlstm.system.mpi_launcher import launched, ranks_started
+from charlstm.training.dataset import Dataset
+from charlstm.training.resources import resources_for
+
+
+def with_quickest_products(dataset: Dataset, known: Config | None) -> Dataset:
+    """With what was measured, or what ``known`` says, the configuration of a run that goes on.
+
+    A run of before there was anything to choose goes on by the rule that it began with.
+    """
+    if dataset.config.training.products != AUTO:
+        return dataset
+    products = known.training.products if known is not None else measured(dataset.config)
+    return replace(dataset, config=with_values(dataset.config, {"training.products": products}))
+
+
+def measured(config: Config) -> str:
+    """For every number of lanes that a process of this run has; as the setting is written."""
+    dtype = np.dtype(config.model.dtype)
+    return written(quickest_of(dict(_needed(config)), dtype))
+
+
+def _needed(config: Config) -> Iterator[tuple[Sizes, int]]:
+    """Sizes, and how many products use a weight once cut: that of the recurrence serves a batch."""
+    model, training = config.model, config.training
+    H, E, T = model.hidden_size, model.embedding_size, training.sequence_length
+    dense = {H} if model.layers > 1 else set()
+    dense |= {E} if E else set()
+    for lanes in _lanes(config):
+        yield Sizes(lanes, H, H), T
+        for D in dense:
+            yield Sizes(T * lanes, D, H), 1
+            yield Sizes(T * lanes, H, D), 1
+
+
+def _lanes(config: Config) -> set[int]:
+    batch = config.training.batch_size
+    ranks = ranks_started() if launched() else resources_for(config).workers
+    ranges = (lane_range(batch, rank, ranks) for rank in range(ranks))
+    return {stop - first for first, stop in ranges} - {0}
