@@ -37,7 +37,7 @@ demo: $(INSTALLED)
 	$(BIN)/charlstm sample runs/quickstart --prompt "THE SALTERN PACKET" --length 600 --temperature 0.7 --seed 1
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

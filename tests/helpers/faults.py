@@ -256,11 +256,13 @@ def _saved_until_killed(run: RunFolder, last: int, size: int, seconds: float) ->
     child = os.fork()
     if child == 0:
         with run.lock():
+            os.write(writer, b"0\n")
             for step in range(last + 1, last + 100_000):
                 save(run, step, size=size)
                 os.write(writer, f"{step}\n".encode())
         os._exit(0)
     os.close(writer)
+    os.read(reader, len(b"0\n"))  # on a busy machine it takes a while to begin
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
