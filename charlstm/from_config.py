@@ -17,23 +17,28 @@ from charlstm.text.vocabulary import Vocabulary
 def corpus_of(
     config: Config, vocabulary: Vocabulary | None = None, cache: CorpusCache | None = None
 ) -> Corpus:
-    """The text that a config names, encoded with its own characters or with a given vocabulary."""
+    """The text that a config names, encoded with its own characters, with those of a vocabulary
+    that is given, or with both.
+    """
     data, rules = config.data, text_rules_of(config)
-    if vocabulary is None:
+    grows = data.new_characters == "grow"
+    if vocabulary is None or (grows and vocabulary.unit == data.unit):
         return read_corpus(
             data.files,
             rules,
             min_count=data.min_count,
             observed_bytes=data.byte_values == "observed",
+            known=vocabulary,
             cache=cache,
         )
     return encode_corpus(data.files, vocabulary, rules, cache=cache)
 
 
 def text_rules_of(config: Config) -> TextRules:
-    """Rare characters are replaced only where the vocabulary leaves any out."""
+    """Characters are replaced only where the vocabulary may leave any out."""
     data = config.data
-    replacement = data.replacement if data.min_count > 1 else None
+    leaves_out = data.min_count > 1 or data.new_characters == "replace"
+    replacement = data.replacement if leaves_out else None
     return TextRules(data.unit, data.newlines, data.normalize, replacement)
 
 

@@ -138,6 +138,7 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
     from charlstm.training.budget import fit_to_time, is_due
     from charlstm.training.dataset import read_dataset
     from charlstm.training.estimate import check_memory, decided, describe
+    from charlstm.training.growth import on_new_characters
     from charlstm.training.resuming import settings_so_far
 
     known = settings_so_far(RunFolder(folder), asked) if resume else None
@@ -148,7 +149,7 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
     needed = check_memory(dataset.config, dataset.corpus.vocabulary.size)
     click.echo(dump_config(dataset.config), nl=False)
     warnings = (f"Warning: {line}" for line in advice(dataset))
-    for line in [describe(dataset), *decided(dataset), *warnings]:
+    for line in [describe(dataset), *on_new_characters(dataset), *decided(dataset), *warnings]:
         click.echo(line, err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
     click.echo(f"would write to {show(folder)}; nothing was written", err=True)

@@ -58,6 +58,9 @@ class DataConfig:
     normalize: Literal["none", "NFC"] = setting("none", "Unicode normalization")
     min_count: int = setting(1, "rarer characters are replaced", low=1)
     replacement: str = setting("\ufffd", "the character that replaces them")
+    new_characters: Literal["refuse", "grow", "replace"] = setting(
+        "refuse", "unknown to the model of init_from"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,5 +275,7 @@ def _conflicts_of_data(data: DataConfig) -> Iterator[tuple[str, str]]:
     for name, neutral in {"newlines": "keep", "normalize": "none", "min_count": 1}.items():
         if data.unit == "bytes" and getattr(data, name) != neutral:
             yield f"data.{name}", f"bytes are taken as they are; use {neutral} or unit: characters"
+    if data.unit == "bytes" and data.new_characters == "replace":
+        yield "data.new_characters", "bytes are taken as they are; use grow or unit: characters"
     if data.unit != "bytes" and data.byte_values != "all":
         yield "data.byte_values", "needs unit: bytes; characters are always those of the text"

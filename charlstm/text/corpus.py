@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +63,10 @@ def read_corpus(
     *,
     min_count: int = 1,
     observed_bytes: bool = False,
+    known: Vocabulary | None = None,
     cache: CorpusCache | None = None,
 ) -> Corpus:
-    """Encode files (paths and globs) with a vocabulary made of their own characters.
+    """Encode files (paths and globs) with a vocabulary of their own characters and those ``known``.
 
     Characters that occur fewer than ``min_count`` times become the rules' replacement, or U+FFFD.
     Bytes are all 256 or, if so told, those of the text.
@@ -83,19 +84,21 @@ def read_corpus(
 
     def choose(survey: _Survey) -> _Choice:
         if bytewise:
-            values = np.flatnonzero(survey.counts) if observed_bytes else range(256)
-            return _Choice(Vocabulary.of_bytes(values), None)
-        frequent = np.flatnonzero(survey.counts >= max(min_count, 1))
-        if len(frequent) == np.count_nonzero(survey.counts):
-            return _Choice(Vocabulary.of_characters(frequent), None)
+            values = np.flatnonzero(survey.counts) if observed_bytes else np.arange(256)
+            return _Choice(Vocabulary.of_bytes(_and_those(known, values)), None)
+        kept = _and_those(known, np.flatnonzero(survey.counts >= max(min_count, 1)))
+        if not len(_without(kept, survey)):
+            return _Choice(Vocabulary.of_characters(kept), None)
         stand_in = _code_of(replacement)
-        return _Choice(Vocabulary.of_characters(np.append(frequent, stand_in)), stand_in)
+        return _Choice(Vocabulary.of_characters(np.append(kept, stand_in)), stand_in)
 
     text = TextFiles(find_files(files), rules)
     recipe: dict[str, str | int | None] = {"min_count": min_count}
     recipe["replacement"] = replacement if min_count > 1 else None
     if observed_bytes:
         recipe["observed_bytes"] = True
+    if known is not None:
+        recipe["known"] = _digest_of(known)
     return _corpus(text, choose, cache.place_for(text, recipe) if cache else None)
 
 
@@ -109,14 +112,15 @@ def encode_corpus(
 ) -> Corpus:
     """Encode files with the vocabulary of an existing model, which decides on the unit.
 
-    Raises `UnknownCharacterError` for characters it lacks, unless the rules have a replacement, and
-    `FileError`, as for all that cannot be read, as soon as there are more than ``longest``.
+    Raises `UnknownCharacterError` for characters it lacks, unless the rules have a replacement that
+    it knows, and `FileError`, as for all that cannot be read, as soon as there are more than
+    ``longest``.
     """
     text = TextFiles(find_files(files), replace(rules, unit=vocabulary.unit), longest)
     replacement = rules.replacement
-    choice = _Choice(vocabulary, None if replacement is None else _code_of(replacement))
-    known = hashlib.sha256(vocabulary.to_array().tobytes()).hexdigest()
-    recipe = {"vocabulary": known, "replacement": replacement}
+    known = replacement is not None and vocabulary.knows(replacement)
+    choice = _Choice(vocabulary, _code_of(replacement) if replacement and known else None)
+    recipe = {"vocabulary": _digest_of(vocabulary), "replacement": replacement}
     return _corpus(text, lambda survey: choice, cache.place_for(text, recipe) if cache else None)
 
 
@@ -168,6 +172,21 @@ def _survey(text: TextFiles) -> _Survey:
     return _Survey(counts, digest.hexdigest())
 
 
+def _and_those(known: Vocabulary | None, codes: NDArray[np.intp]) -> NDArray[np.intp]:
+    return codes if known is None else np.append(known.code_points, codes).astype(np.intp)
+
+
+def _without(codes: NDArray[Any], survey: _Survey) -> NDArray[np.intp]:
+    """The code points of a text but for these."""
+    counts = survey.counts.copy()
+    counts[codes] = 0
+    return np.flatnonzero(counts)
+
+
+def _digest_of(vocabulary: Vocabulary) -> str:
+    return hashlib.sha256(vocabulary.to_array().tobytes()).hexdigest()
+
+
 def _corpus(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Corpus:
     found = place and place.recall(partial(_begins_as, text))
     found = found or _encode(text, choose, place)
@@ -189,9 +208,7 @@ def _begins_as(text: TextFiles, found: Encoding) -> bool:
 def _encode(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Encoding:
     survey = _survey(text)
     choice = choose(survey)
-    counts = survey.counts.copy()
-    counts[choice.vocabulary.code_points] = 0
-    unknown = np.flatnonzero(counts)
+    unknown = _without(choice.vocabulary.code_points, survey)
     if len(unknown) and choice.stand_in is None:
         raise UnknownCharacterError(unknown.tolist(), where=text.names())
     replaced = len(unknown) > 0

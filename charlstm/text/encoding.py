@@ -41,12 +41,12 @@ def codes_of(text: str, rules: TextRules) -> Codes:
 def encode_string(text: str, vocabulary: Vocabulary, rules: TextRules = AS_IT_IS) -> Ids:
     """The ids that `corpus.encode_corpus` would give for a file with this text.
 
-    Raises `UnknownCharacterError` unless the rules have a replacement.
+    Raises `UnknownCharacterError` unless the rules have a replacement that is known.
     """
     if vocabulary.unit == "bytes":
         return vocabulary.encode(text)
     codes = codes_of(text, replace(rules, unit="characters"))
-    if rules.replacement is None:
+    if rules.replacement is None or not vocabulary.knows(rules.replacement):
         return vocabulary.encode_codes(codes)
     stand_in = int(vocabulary.encode(rules.replacement)[0])
     return np.take(vocabulary.id_table(stand_in), codes, mode="clip")

@@ -30,16 +30,21 @@ LINE_FEED = 10
 class UnknownCharacterError(FileError):
     """A text holds characters that the vocabulary lacks; the first few are named.
 
-    ``code_points`` holds all of them; ``where`` (a file name, say) opens the message.
+    ``code_points`` holds all of them; ``where`` (a file name, say) opens the message, and
+    ``advice`` ends it.
     """
 
-    def __init__(self, code_points: Sequence[int], where: str = "") -> None:
-        self.code_points = list(code_points)
-        named = [f"{chr(code)!r} (U+{code:04X})" for code in self.code_points[:NAMED_AT_MOST]]
-        unnamed = len(self.code_points) - len(named)
-        more = f" and {unnamed} more" if unnamed else ""
-        place = f"{where}: " if where else ""
-        super().__init__(f"{place}not in the vocabulary: {', '.join(named)}{more}")
+    def __init__(self, code_points: Sequence[int], where: str = "", advice: str = "") -> None:
+        self.code_points, self.where = list(code_points), where
+        place, end = (f"{where}: " if where else ""), (f"; {advice}" if advice else "")
+        super().__init__(f"{place}not in the vocabulary: {named(self.code_points)}{end}")
+
+
+def named(code_points: Sequence[int]) -> str:
+    """The first few characters as a reader knows them, and how many more there are."""
+    first = [f"{chr(code)!r} (U+{code:04X})" for code in code_points[:NAMED_AT_MOST]]
+    unnamed = len(code_points) - len(first)
+    return ", ".join(first) + (f" and {unnamed} more" if unnamed else "")
 
 
 class Vocabulary:
@@ -78,6 +83,13 @@ class Vocabulary:
     def to_array(self) -> CodePoints:
         """A ``(size,)`` copy of the code points, for checkpoints (which store `unit` too)."""
         return self.code_points.copy()
+
+    def ids_in(self, larger: "Vocabulary") -> NDArray[np.intp]:
+        """``(size,)``: of each character, the id that it has in a vocabulary with all of them."""
+        return larger.encode_codes(self.code_points).astype(np.intp)
+
+    def knows(self, character: str) -> bool:
+        return ord(character) in self.code_points
 
     @property
     def size(self) -> int:

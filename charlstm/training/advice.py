@@ -125,3 +125,5 @@ def _without_effect(asked: Config) -> Iterator[str]:
     length, usual = asked.output.sample_length, SETTINGS["output.sample_length"].default
     if length != usual and not asked.output.sample_every:
         yield "output.sample_length makes no difference without output.sample_every"
+    if asked.data.new_characters != "refuse" and asked.init_from is None:
+        yield "data.new_characters makes no difference without init_from"

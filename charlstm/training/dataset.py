@@ -13,7 +13,7 @@ from charlstm.text.batches import Batches
 from charlstm.text.cache import CorpusCache
 from charlstm.text.corpus import Corpus, split
 from charlstm.text.mapped_ids import MappedIds
-from charlstm.text.vocabulary import Ids
+from charlstm.text.vocabulary import Ids, UnknownCharacterError
 from charlstm.training.console import Say
 
 
@@ -60,7 +60,11 @@ def read_dataset(
     """
     source = None if asked.init_from is None else load_model(Path(asked.init_from))
     vocabulary = None if source is None else source.vocabulary
-    corpus = from_config.corpus_of(asked, vocabulary, cache)
+    try:
+        corpus = from_config.corpus_of(asked, vocabulary, cache)
+    except UnknownCharacterError as error:
+        advice = _on_new_characters(asked)
+        raise UnknownCharacterError(error.code_points, error.where, advice) from None
     data = asked.data
     train_ids, validation, _ = split(corpus.ids, data.validation_fraction, data.test_fraction)
     text = Text(len(train_ids), len(validation), corpus.vocabulary.size)
@@ -79,6 +83,13 @@ def read_dataset(
         total_steps=from_config.total_steps_of(config, batches.steps_per_epoch),
         source_bits=corpus.source_bits_per_character(start, start + len(validation)),
     )
+
+
+def _on_new_characters(asked: Config) -> str:
+    data = asked.data
+    if data.new_characters == "replace":
+        return f"nor is data.replacement, {data.replacement!r}; choose one that the model knows"
+    return "add data.new_characters=grow to teach them to the model, or =replace"
 
 
 def cut(dataset: Dataset, config: Config) -> Dataset:

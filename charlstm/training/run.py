@@ -29,6 +29,7 @@ from charlstm.training.budget import fit_to_time, is_due
 from charlstm.training.console import Say, display_for
 from charlstm.training.dataset import Dataset, cache_beside, read_dataset
 from charlstm.training.estimate import check_memory, decided, describe
+from charlstm.training.growth import tell_of_growth
 from charlstm.training.loop import Reason, train
 from charlstm.training.products import with_quickest_products
 from charlstm.training.ranks import ranks_for
@@ -85,6 +86,8 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
             for line in [*decided(dataset), *(f"Warning: {line}" for line in advice(dataset))]:
                 say(line)
         dataset = with_quickest_products(dataset, found and found.loaded.config)
+        if found is None and not options.quiet:
+            tell_of_growth(dataset, say)
         with ranks_for(dataset, folder, found and found.path) as comm:
             trainer, progress = prepare(dataset, comm, found and found.loaded)
             identity = _identity(dataset, trainer)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from charlstm import from_config
+from charlstm.nn.growing import take_over
 from charlstm.nn.model import CharLM
 from charlstm.saved.checkpoint import Checkpoint, load_parameters
 from charlstm.saved.progress import Progress
@@ -29,17 +30,19 @@ def prepare(
         trainer.restore(checkpoint.states, checkpoint.progress.step)
         return trainer, replace(checkpoint.progress, finished=False)
     if comm.rank == 0:
-        _give_first_values(trainer.model, dataset)
+        give_first_values(trainer.model, dataset)
     comm.broadcast(trainer.model.values)  # init_from may name a run that is still training
     return trainer, Progress()
 
 
-def _give_first_values(model: CharLM, dataset: Dataset) -> None:
-    if dataset.source is not None:
-        model.values[...] = dataset.source.model.values
+def give_first_values(model: CharLM, dataset: Dataset) -> None:
+    """Those of the model to start from, grown if need be; or of a new one."""
+    source, vocabulary = dataset.source, dataset.corpus.vocabulary
+    sample = np.asarray(dataset.train[:ENOUGH_TO_COUNT])
+    counts = np.bincount(sample, minlength=vocabulary.size)
+    if source is not None:
+        take_over(model, source.model, source.vocabulary.ids_in(vocabulary), counts)
     else:
-        sample = np.asarray(dataset.train[:ENOUGH_TO_COUNT])
-        counts = np.bincount(sample, minlength=dataset.corpus.vocabulary.size)
         model.start_from_frequencies(counts)
 
 

@@ -426,6 +426,7 @@ UNUSUAL = {
     "data.normalize": "NFC",
     "data.min_count": 3,
     "data.replacement": "~",
+    "data.new_characters": "grow",
     "model.cell": "layer-norm",
     "model.recurrent_dropout": 0.1 + 0.2,
     "model.forget_bias": -1.0,

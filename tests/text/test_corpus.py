@@ -103,8 +103,26 @@ def test_an_existing_vocabulary_refuses_what_it_lacks(text_file: Path) -> None:
     assert caught.value.code_points == [0xE9]
     corpus = encode_corpus([text_file], vocabulary, TextRules(replacement="n"))
     assert vocabulary.decode(corpus.ids) == "banana n\r\n"
-    with pytest.raises(UnknownCharacterError, match="'z'"):
+    with pytest.raises(UnknownCharacterError, match="'é'"):
         encode_corpus([text_file], vocabulary, TextRules(replacement="z"))
+
+
+def test_a_replacement_that_is_unknown_too_matters_only_where_it_is_needed(text_file: Path) -> None:
+    """A text without rare characters leaves a run's replacement out of its vocabulary."""
+    vocabulary = read_corpus([text_file], min_count=1).vocabulary
+    corpus = encode_corpus([text_file], vocabulary, TextRules(replacement="\ufffd"))
+    assert vocabulary.decode(corpus.ids) == "banana é\r\n"
+
+
+@pytest.mark.parametrize("min_count", [1, 2])
+def test_a_vocabulary_may_be_known_before(text_file: Path, min_count: int) -> None:
+    known = Vocabulary.of_characters(map(ord, "\nbz"))
+    rules = TextRules(replacement="~")
+    corpus = read_corpus([text_file], rules, min_count=min_count, known=known)
+    wanted = "\n\r abnzé" if min_count == 1 else "\nabnz~"
+    assert corpus.vocabulary == Vocabulary.of_characters(map(ord, wanted))
+    text = corpus.vocabulary.decode(corpus.ids)
+    assert text == ("banana é\r\n" if min_count == 1 else "banana~~~\n")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])

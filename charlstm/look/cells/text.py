@@ -59,7 +59,7 @@ def read_text(
         except UnknownCharacterError as error:
             raise UnknownCharacterError(error.code_points, name) from None
     text = codes.astype("<u4").tobytes().decode("utf-32-le")
-    if rules.replacement is not None:
+    if rules.replacement is not None and vocabulary.knows(rules.replacement):
         known = set(map(chr, vocabulary.code_points))
         text = "".join(c if c in known else rules.replacement for c in text)
     try:
