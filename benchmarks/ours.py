@@ -53,12 +53,14 @@ def training(B: int, T: int, H: int, L: int, characters: int = 0) -> Iterator[Ca
         from charlstm.training import run
         from charlstm.training.console import say_nothing
         from charlstm.training.dataset import cache_beside, read_dataset
+        from charlstm.training.products import with_quickest_products
         from charlstm.training.setup import prepare
         from charlstm.training.trainer import Requests
 
         ids = np.random.default_rng(1).integers(0, V, characters or 100 * B * T + B, np.uint8)
         (Path(folder) / "text.txt").write_bytes((40 + ids).tobytes())
         dataset = read_dataset(config, cache_beside(Path(folder), say_nothing))
+        dataset = with_quickest_products(dataset, None)
         with run.ranks_for(dataset, RunFolder(Path(folder)), None) as comm:
             trainer, _ = prepare(dataset, comm, None)
             yield lambda: trainer.step(Requests()) and None

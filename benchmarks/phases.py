@@ -19,6 +19,7 @@ from shapes import SHAPES, Shape
 
 import charlstm.nn.lstm as lstm_module
 import charlstm.nn.model as model_module
+from charlstm.nn.cuts import Cuts, Sizes, quickest
 from charlstm.nn.linear import Linear
 from charlstm.nn.lstm import LSTM, Factors
 from charlstm.nn.model import CharLM
@@ -68,7 +69,9 @@ class Stopwatch:
 
 def measure(shape: Shape, steps: int) -> dict[str, float]:
     """Median milliseconds of every phase."""
-    model = CharLM(ModelShape(shape.V, layers=shape.L, hidden_size=shape.H))
+    product = Sizes(shape.B, shape.H, shape.H)
+    cuts = Cuts({product: quickest(product, shape.T, np.dtype(np.float32))})
+    model = CharLM(ModelShape(shape.V, layers=shape.L, hidden_size=shape.H), cuts=cuts)
     adam = Adam(model.values.size, np.float32, beta1=0.9, beta2=0.999, epsilon=1e-8)
     tape, states = model.tape(shape.T, shape.B), model.zero_states(shape.B)
     x, y = np.random.default_rng(1).integers(0, shape.V, (2, shape.T, shape.B))

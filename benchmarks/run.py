@@ -2,21 +2,25 @@
 
     python benchmarks/run.py [--rounds 7] [--cores 2] [--only "B 50 T 50 H 128 L 2"]
 
-Installs PyTorch's CPU build into ``.venv-peer`` the first time. Prints a table, writes
-``benchmarks/results.json`` and, where matplotlib is installed, ``benchmarks/ratios.svg``.
+Installs PyTorch's CPU build into ``.venv-peer`` the first time. Prints the tables of this
+processor, keeps them in a file of its own in ``benchmarks/results``, and writes those of all
+processors into ``benchmarks/README.md``. Where matplotlib is installed, it draws
+``benchmarks/ratios.svg``.
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import processor
+import tables
 from shapes import SHAPES, Shape
 
 HERE = Path(__file__).parent
@@ -175,44 +179,6 @@ def growth(cores: int) -> dict[str, list[tuple[int, float]]]:
     return grown
 
 
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = lines[0].split(":")[1].strip() if lines else model
-    return f"{model}, {platform.system()}, Python {platform.python_version()}"
-
-
-def show(results: dict[str, Any]) -> None:
-    limit = results["product_gflops"]
-    print(f"{results['machine']}; {results['cores']} cores; plain product {limit:.0f} GFLOP/s\n")
-    print("| shape | ours ms | PyTorch ms | ratio (min to max) | char/s | of the product limit |")
-    print("|---|--:|--:|--:|--:|--:|")
-    for row, shape in zip(results["training"], results["shapes"], strict=True):
-        share = shape["flops"] / (row["ours_ms"] * 1e6) / limit
-        print(
-            f"| {row['shape']} | {row['ours_ms']:.2f} | {row['peer_ms']:.2f}"
-            f" | **{row['ratio']:.2f}** ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
-            f" | {row['chars_per_second']:,.0f} | {share:.0%} |"
-        )
-    print("\n| sampling, H 128 L 2 | ours us/step | PyTorch us/step | ratio |\n|---|--:|--:|--:|")
-    for row in results["sampling"]:
-        print(
-            f"| {row['texts']} at once | {row['ours_us']:.0f} | {row['peer_us']:.0f}"
-            f" | **{row['ratio']:.1f}** |"
-        )
-    print("\n| start | ms |\n|---|--:|")
-    for name, value in results["start_up_ms"].items():
-        print(f"| {name} | {value:.0f} |")
-    print("\n| peak memory, MB | ours (rank 0) | PyTorch |\n|---|--:|--:|")
-    for row in results["training"]:
-        print(f"| {row['shape']} | {row['ours_mb']} | {row['peer_mb']} |")
-    print("\n| our step, ms, from the first shape | | | | |\n|---|--:|--:|--:|--:|")
-    for letter, values in results["growth"].items():
-        print(f"| {letter} " + "".join(f"| {n:,}: {ms:.1f} " for n, ms in values) + "|")
-
-
 def draw(results: dict[str, Any], target: Path) -> None:
     try:
         from matplotlib import pyplot
@@ -240,7 +206,8 @@ def main() -> None:
     peer_python()
     shapes = [shape for shape in SHAPES if options.only in (None, shape.name)]
     results: dict[str, Any] = {
-        "machine": machine(),
+        "machine": processor.named(),
+        "date": datetime.now(UTC).date().isoformat(),
         "cores": options.cores,
         "product_gflops": product_limit(options.cores),
         "shapes": [{"name": shape.name, "flops": shape.flops} for shape in shapes],
@@ -253,9 +220,9 @@ def main() -> None:
     results["sampling"] = [compare_sampling(n, options.rounds, options.cores) for n in (1, 64)]
     results["start_up_ms"] = start_up(options.rounds)
     results["growth"] = {} if options.only else growth(options.cores)
-    show(results)
+    print("\n".join(tables.of(results)))
     if options.only is None:
-        (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        tables.keep(results, processor.slug())
         draw(results, HERE / "ratios.svg")
 
 
