@@ -226,15 +226,17 @@ class Model:
             text = decode_stream(text, self.vocabulary.unit, "the text")
         return self._score(encode_string(text, self.vocabulary, text_rules_of(self.config)))
 
-    def export(self, path: Name, format: str | None = None) -> None:
-        """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``.
+    def export(self, path: Name, format: str | None = None, *, weights: str | None = None) -> None:
+        """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``; or
+        ``html``, a page that writes, its ``weights`` in ``float16`` or ``int8``.
 
-        Without a ``format`` the suffix of ``path`` decides. See docs/interchange.md.
+        Without a ``format`` the suffix of ``path`` decides. See docs/interchange.md, docs/page.md.
 
         >>> import charlstm
         >>> charlstm.load("runs/abc").export("abc.npz")
+        >>> charlstm.load("runs/abc").export("abc.html", weights="int8")
         """
-        export(self.loaded, Path(path), format)
+        export(self.loaded, Path(path), format, weights)
 
     def start(self, prompt: str, *, skip_unknown: bool = False) -> Ids:
         """The ids that the model reads before it writes; those of a line end without a prompt."""

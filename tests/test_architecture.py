@@ -19,11 +19,15 @@ ROOMS = [
     "saved",
     "from_config",
     "text",
-    "config nn system",
+    "config nn system pages",
     "errors messages __init__",
 ]
 RANKS = {room: rank for rank, line in enumerate(ROOMS) for room in line.split()}
-ONLY = {"nn": {"errors", "messages"}, "text": {"errors", "messages", "system"}}
+ONLY = {
+    "nn": {"errors", "messages"},
+    "text": {"errors", "messages", "system"},
+    "pages": {"errors", "messages"},
+}
 """Rooms that can be read alone: what they may import besides themselves."""
 
 LATER = {"__init__": {"api"}}

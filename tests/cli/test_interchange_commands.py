@@ -1,6 +1,7 @@
 """charlstm export and charlstm import, as commands."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,51 @@ def test_there_and_back(run: Path, folder: Path, call):
 def test_the_format_may_be_named(run: Path, folder: Path, call):
     assert call("export", run, "--format", "safetensors", "-o", "weights").code == 0
     assert "linear.weight" in load_file(folder / "weights")
+
+
+def bits_told(err: str) -> tuple[float, float]:
+    found = re.search(r": (\S+) bits per char in \w+, (\S+) before", err)
+    assert found
+    return float(found[1]), float(found[2])
+
+
+def test_a_page_and_what_rounding_costs(run: Path, folder: Path, call):
+    result = call("export", run, "-o", "m.html", "--text", "text.txt")
+    assert (result.code, result.out) == (0, "m.html\n")
+    exact = json.loads(call("eval", run, "text.txt", "--json").out)["bits_per_char"]
+    half, before = bits_told(result.err)
+    assert before == pytest.approx(exact, abs=6e-5)
+    assert half == pytest.approx(exact, abs=1e-3)
+    result = call("export", run, "-o", "small.html", "--weights", "int8", "--text", "text.txt")
+    eight, before = bits_told(result.err)
+    assert before == pytest.approx(exact, abs=6e-5)
+    assert eight != before
+    assert eight == pytest.approx(exact, abs=5e-3)
+    assert (folder / "small.html").stat().st_size < (folder / "m.html").stat().st_size
+
+
+def test_the_validation_part_is_taken_where_it_is_at_hand(run: Path, folder: Path, call):
+    far = call("export", run, "-o", "m.html").err
+    assert far == "runs/c/best.safetensors: step 20, as html\n"
+    assert call("train", "c.yaml", "--out", "runs/near", "-q").code == 0
+    told = call("export", "runs/near", "-o", "m.html").err
+    assert re.search(r"\nvalidation part of .*text\.txt: ", told)
+    exact = json.loads(call("eval", "runs/near", "--part", "validation", "--json").out)
+    assert bits_told(told)[1] == pytest.approx(exact["bits_per_char"], abs=6e-5)
+
+
+def test_a_large_page_is_noted(run: Path, folder: Path, call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("charlstm.cli.export.HEAVY", 10_000)
+    assert "telephones may fail" in call("export", run, "-o", "m.html").err
+
+
+def test_a_text_goes_with_a_page(run: Path, folder: Path, refuse):
+    assert "only format that rounds" in refuse(
+        2, "export", run, "-o", "m.npz", "--text", "text.txt"
+    )
+    assert "cannot be read" in refuse(3, "export", run, "-o", "m.html", "--text", "nothing")
+    assert not (folder / "m.html").exists()
+    assert "only html rounds" in refuse(2, "export", run, "-o", "m.npz", "--weights", "int8")
 
 
 @pytest.mark.parametrize("way", ["list", "text", "sorted text"])

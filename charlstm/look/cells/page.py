@@ -7,7 +7,6 @@ gates, corrected at every 64th step by the cell itself.
 """
 
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,15 @@ from charlstm.look.cells.activations import QUANTITIES, SIGMOIDS
 from charlstm.look.cells.colours import LEVELS, style_sheet
 from charlstm.look.cells.features import FEATURES
 from charlstm.look.cells.findings import ANCHOR, Findings
-from charlstm.look.cells.packing import element, levels
 from charlstm.look.cells.saturation import LEFT, RIGHT
 from charlstm.look.cells.telling import MEASURE
-from charlstm.messages import json_text
 from charlstm.nn.finite import quiet, require_finite
 from charlstm.nn.gates import GATES
 from charlstm.nn.layer_norm_lstm import LayerNormLSTM
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
+from charlstm.pages.packing import element, levels
+from charlstm.pages.template import asset, filled, script_json
 from charlstm.text.vocabulary import Vocabulary
 
 LARGEST = 38_000_000  # characters of data on a page, if 5 bits for each h can do it
@@ -35,7 +34,7 @@ BITS = (8, 7, 6, 5)
 WEIGHT_HALF = 1023
 ANCHOR_HALF = 32767
 SALIENCY_STEPS = 16  # levels for a factor of two: 255 of them span nearly 16 such factors
-SCRIPTS = ("decode.js", "network.js", "text.js", "card.js", "panels.js", "main.js")
+SCRIPTS = ("network.js", "text.js", "card.js", "panels.js", "main.js")
 
 
 @quiet()
@@ -43,28 +42,18 @@ def page(report: Findings, model: CharLM, vocabulary: Vocabulary, about: dict[st
     """The HTML. ``about``: what to say of the checkpoint, ``name`` and ``step``."""
     scales: dict[str, Any] = {}
     data = "".join(_data(report, model, scales))
+    facts = _facts(report, model, vocabulary)
     parts = {
         "style": style_sheet() + _file("page.css"),
-        "facts": _json(_facts(report, model, vocabulary) | {"scales": scales, "about": about}),
+        "facts": script_json(facts | {"scales": scales, "about": about}),
         "data": data,
-        "script": "".join(map(_file, SCRIPTS)),
+        "script": asset("charlstm.pages", "decode.js") + "".join(map(_file, SCRIPTS)),
     }
-    html = _file("page.html")
-    for name, content in parts.items():
-        html = html.replace(f"<!-- {name} -->", content, 1)
-    return html
+    return filled(_file("page.html"), parts)
 
 
 def _file(name: str) -> str:
-    return (
-        resources.files("charlstm.look.cells").joinpath("assets", name).read_text(encoding="utf-8")
-    )
-
-
-def _json(value: Any) -> str:
-    """For a script element: without the signs that could end it."""
-    text = json_text(value)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return asset("charlstm.look.cells", name)
 
 
 def _facts(report: Findings, model: CharLM, vocabulary: Vocabulary) -> dict[str, Any]:

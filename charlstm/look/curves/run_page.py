@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from charlstm.look.curves.panels import panels_of
 from charlstm.look.curves.svg import figure
 from charlstm.messages import duration, printable, show
 from charlstm.nn.loss import bits
+from charlstm.pages.template import asset, filled
 from charlstm.saved.checkpoint import Checkpoint
 from charlstm.saved.finding import newest_of, require_run, state_of
 from charlstm.saved.history import History
@@ -55,16 +55,11 @@ def page(path: Path) -> str:
         "environment": _table(_environment(checkpoint)),
         "version": escape(__version__),
     }
-    html = _file("page.html")
-    for name, content in parts.items():
-        html = html.replace(f"<!-- {name} -->", content)
-    return html
+    return filled(_file("page.html"), parts)
 
 
 def _file(name: str) -> str:
-    return (
-        resources.files("charlstm.look.curves").joinpath("assets", name).read_text(encoding="utf-8")
-    )
+    return asset("charlstm.look.curves", name)
 
 
 def curves(history: History) -> str:

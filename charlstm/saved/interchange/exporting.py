@@ -16,26 +16,40 @@ from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.interchange.description import describe
 from charlstm.saved.interchange.onnx_graph import onnx_bytes
 from charlstm.saved.interchange.torch_names import to_torch
+from charlstm.saved.writer.page import page
 from charlstm.system.files import write_atomically
 from charlstm.system.safetensors import tensor_chunks
 
 Chunks = list[bytes | memoryview]
 
-SUFFIXES = {".safetensors": "safetensors", ".pt": "torch", ".onnx": "onnx", ".npz": "npz"}
+SUFFIXES = {
+    ".html": "html",
+    ".safetensors": "safetensors",
+    ".pt": "torch",
+    ".onnx": "onnx",
+    ".npz": "npz",
+}
 
 
-def export(loaded: LoadedModel, path: Path, format_name: str | None = None) -> str:
+def export(
+    loaded: LoadedModel, path: Path, format_name: str | None = None, weights: str | None = None
+) -> str:
     """Write the model to ``path``, whole or not at all; returns the format.
 
-    Without a ``format_name`` the suffix decides. Raises `ConfigError` for a format that cannot
-    hold this model or needs a package that is not installed, `SystemRefusedError` as files do.
+    Without a ``format_name`` the suffix decides. ``weights``, for ``html`` alone: ``float16`` or
+    ``int8``. Raises `ConfigError` for a format that cannot hold this model or needs a package that
+    is not installed, `SystemRefusedError` as files do.
     """
-    format_name = format_name or _format_of(path)
-    write_atomically(path, FORMATS[format_name](loaded))
+    format_name = format_name or format_of(path)
+    if weights is not None and format_name != "html":
+        raise ConfigError(f"{format_name} holds the weights as they are; only html rounds them")
+    content = FORMATS[format_name](loaded) if weights is None else _html(loaded, weights)
+    write_atomically(path, content)
     return format_name
 
 
-def _format_of(path: Path) -> str:
+def format_of(path: Path) -> str:
+    """By its suffix. Raises `ConfigError`."""
     if path.suffix not in SUFFIXES:
         raise ConfigError(
             f"{shorten(path.name)}: which format? End the name in one of"
@@ -77,7 +91,12 @@ def _npz(loaded: LoadedModel) -> Chunks:
     return [buffer.getbuffer()]
 
 
+def _html(loaded: LoadedModel, weights: str = "float16") -> Chunks:
+    return [page(loaded, weights).encode("utf-8")]
+
+
 FORMATS: dict[str, Callable[[LoadedModel], Chunks]] = {
+    "html": _html,
     "safetensors": _safetensors,
     "torch": _torch,
     "onnx": _onnx,

@@ -1,65 +1,30 @@
 """The page in a real browser, without a window: Chromium, driven through selenium."""
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browser import NARROW, WIDE, Browser, needs_chromium
 from looks import TEXT, a_look, html_of
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 
 from charlstm.look.cells.activations import QUANTITIES, activations, read
 
-selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
-)
-WIDE, NARROW = (1400, 900), (400, 800)
-QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+pytestmark = needs_chromium
 
 
-class Browser:
-    def __init__(self, log: Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(CHROMIUM)
-        for argument in QUIET:
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        service = webdriver.ChromeService(str(DRIVER), log_output=str(log))
-        self.driver = webdriver.Chrome(options=options, service=service)
-
-    def visit(self, path: Path, size: tuple[int, int] = WIDE, scheme: str = "light") -> None:
-        width, height = size
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        self.driver.get(path.as_uri())
-        ready = "return document.documentElement.dataset.ready === 'yes'"
-        WebDriverWait(self.driver, 60).until(lambda driver: driver.execute_script(ready))
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
+class LookBrowser(Browser):
+    """With what this page shows."""
 
     def state(self) -> tuple[int, int, str]:
         script = "started.then(page => arguments[0](page.state))"
         state = self.driver.execute_async_script(script)
         return state["layer"], state["unit"], state["quantity"]
-
-    def find(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def character(self, place: int) -> WebElement:
         element = self.run("return document.querySelectorAll('#text span')[arguments[0]]", place)
@@ -70,26 +35,15 @@ class Browser:
     def point(self, element: WebElement) -> None:
         ActionChains(self.driver).move_to_element(element).perform()
 
-    def press(self, *keys: str) -> None:
-        ActionChains(self.driver).send_keys(*keys).perform()
-
     def levels(self) -> list[int]:
         script = "return [...document.querySelectorAll('#text span')].map(s => s.className)"
         names = [name.split()[0] for name in self.run(script)]
         return [int(name.removeprefix("v")) - 16 for name in names]
 
-    def complaints(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def requests(self) -> set[str]:
-        log = (json.loads(e["message"])["message"] for e in self.driver.get_log("performance"))
-        asked = (m["params"] for m in log if m["method"] == "Network.requestWillBeSent")
-        return {params["request"]["url"] for params in asked}
-
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("driver") / "log")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LookBrowser]:
+    browser = LookBrowser(tmp_path_factory.mktemp("driver") / "log")
     yield browser
     browser.driver.quit()
 
@@ -110,7 +64,7 @@ def page(look: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("cell", "embedding_size"), [("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3)]
 )
 def test_every_quantity_is_that_of_the_model(
-    cell: str, embedding_size: int, browser: Browser, tmp_path: Path
+    cell: str, embedding_size: int, browser: LookBrowser, tmp_path: Path
 ) -> None:
     report, model, vocabulary = a_look(cell, embedding_size)
     (tmp_path / "p.html").write_text(html_of((report, model, vocabulary)), encoding="utf-8")
@@ -133,7 +87,7 @@ def test_every_quantity_is_that_of_the_model(
                 assert np.abs(np.array(found[name]) - expected).mean() < 0.015 * scale
 
 
-def test_text_is_there_and_nothing_of_it_runs(browser: Browser, page: Path) -> None:
+def test_text_is_there_and_nothing_of_it_runs(browser: LookBrowser, page: Path) -> None:
     browser.visit(page)
     shown = browser.run("return document.getElementById('text').textContent")
     assert shown == TEXT.replace("\n", "↵").replace("\x1b", "␛")
@@ -143,7 +97,7 @@ def test_text_is_there_and_nothing_of_it_runs(browser: Browser, page: Path) -> N
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_error_no_request_no_sideways_scrolling(
-    size: tuple[int, int], scheme: str, browser: Browser, page: Path
+    size: tuple[int, int], scheme: str, browser: LookBrowser, page: Path
 ) -> None:
     browser.requests()
     browser.visit(page, size, scheme)
@@ -152,12 +106,10 @@ def test_no_error_no_request_no_sideways_scrolling(
     assert browser.complaints() == []
     assert browser.requests() <= {page.as_uri(), "data:,"}
     assert browser.run("return document.documentElement.scrollWidth") <= size[0]
-    background = browser.run("return getComputedStyle(document.body).backgroundColor")
-    is_dark = max(map(int, background.removeprefix("rgb(").removesuffix(")").split(","))) < 128
-    assert is_dark == (scheme == "dark")
+    assert browser.is_dark() == (scheme == "dark")
 
 
-def test_colours_are_those_of_the_chosen_unit(browser: Browser, page: Path, look: Any) -> None:
+def test_colours_are_those_of_the_chosen_unit(browser: LookBrowser, page: Path, look: Any) -> None:
     report, model, _ = look
     (piece,) = read(model, report.text.ids)
     browser.visit(page)
@@ -176,7 +128,7 @@ def test_colours_are_those_of_the_chosen_unit(browser: Browser, page: Path, look
     np.testing.assert_allclose(browser.levels(), np.rint(16 * np.minimum(bits, 1)), atol=1)
 
 
-def test_layer_and_unit_are_chosen(browser: Browser, page: Path) -> None:
+def test_layer_and_unit_are_chosen(browser: LookBrowser, page: Path) -> None:
     browser.visit(page)
     browser.find("#layer option[value='1']").click()
     unit = browser.find("#unit")
@@ -195,7 +147,7 @@ def test_layer_and_unit_are_chosen(browser: Browser, page: Path) -> None:
     assert browser.state() == (1, 2, "f")
 
 
-def test_keys_walk_through_units(browser: Browser, page: Path) -> None:
+def test_keys_walk_through_units(browser: LookBrowser, page: Path) -> None:
     browser.visit(page)
     layer, unit, _ = browser.state()
     place = 6 * layer + unit
@@ -206,11 +158,11 @@ def test_keys_walk_through_units(browser: Browser, page: Path) -> None:
     assert browser.levels() != before
 
 
-def card(browser: Browser) -> str:
+def card(browser: LookBrowser) -> str:
     return str(browser.find("#card").text)
 
 
-def test_pointing_shows_what_is_expected(browser: Browser, page: Path, look: Any) -> None:
+def test_pointing_shows_what_is_expected(browser: LookBrowser, page: Path, look: Any) -> None:
     report, _, vocabulary = look
     browser.visit(page)
     browser.point(browser.character(40))
@@ -225,7 +177,7 @@ def test_pointing_shows_what_is_expected(browser: Browser, page: Path, look: Any
     assert not browser.find("#card").is_displayed()
 
 
-def test_clicking_draws_the_reach(browser: Browser, page: Path, look: Any) -> None:
+def test_clicking_draws_the_reach(browser: LookBrowser, page: Path, look: Any) -> None:
     report, _, _ = look
     browser.visit(page)
     browser.character(50).click()
@@ -241,7 +193,7 @@ def test_clicking_draws_the_reach(browser: Browser, page: Path, look: Any) -> No
     assert min(browser.levels()) < 0
 
 
-def test_the_text_by_keyboard(browser: Browser, page: Path) -> None:
+def test_the_text_by_keyboard(browser: LookBrowser, page: Path) -> None:
     browser.visit(page)
     browser.run("document.getElementById('text').focus()")
     shift_right = ActionChains(browser.driver).key_down(Keys.SHIFT)
@@ -251,7 +203,7 @@ def test_the_text_by_keyboard(browser: Browser, page: Path) -> None:
     assert "Gradient reach" in card(browser)
 
 
-def test_a_narrow_screen_keeps_the_character_in_sight(browser: Browser, page: Path) -> None:
+def test_a_narrow_screen_keeps_the_character_in_sight(browser: LookBrowser, page: Path) -> None:
     browser.visit(page, NARROW)
     browser.character(120).click()
     place = browser.find(".chosen").rect

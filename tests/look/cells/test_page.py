@@ -10,9 +10,9 @@ from looks import TEXT, a_look, array_of, facts_of, html_of
 from charlstm.look.cells import page as page_module
 from charlstm.look.cells.activations import activations, read
 from charlstm.look.cells.features import measured
-from charlstm.look.cells.packing import element, levels
 from charlstm.look.cells.page import saliency_codes
 from charlstm.look.score import exact_losses
+from charlstm.pages.packing import element, levels
 from charlstm.text.vocabulary import Vocabulary
 
 CELLS = [("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3)]

@@ -1,0 +1,1 @@
+"""Pages: one HTML file each, which holds all it needs and asks the network for nothing."""

@@ -1,0 +1,1 @@
+"""A page that writes: a model and the arithmetic that runs it, in one HTML file."""
