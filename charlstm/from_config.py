@@ -8,9 +8,11 @@ from charlstm.nn.dropout import Dropout
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.optim import Optimizer, make_optimizer
 from charlstm.nn.schedule import Schedule, make_schedule
+from charlstm.text import parts
 from charlstm.text.cache import CorpusCache
 from charlstm.text.code_points import TextRules
 from charlstm.text.corpus import Corpus, encode_corpus, read_corpus
+from charlstm.text.marking import ItemRules
 from charlstm.text.vocabulary import Vocabulary
 
 
@@ -34,12 +36,44 @@ def corpus_of(
     return encode_corpus(data.files, vocabulary, rules, cache=cache)
 
 
+def held_out_of(
+    config: Config, vocabulary: Vocabulary, cache: CorpusCache | None = None
+) -> dict[parts.Name, Corpus]:
+    """The validation and test texts that have files of their own, as the model reads them."""
+    data, rules = config.data, text_rules_of(config)
+    named: dict[parts.Name, tuple[str, ...] | None] = {
+        "validation": data.validation_files,
+        "test": data.test_files,
+    }
+    return {
+        name: encode_corpus(files, vocabulary, rules, cache=cache)
+        for name, files in named.items()
+        if files
+    }
+
+
+def division_of(config: Config) -> parts.Division:
+    return parts.Division(item_rules_of(config), config.data.fractions, config.seed)
+
+
 def text_rules_of(config: Config) -> TextRules:
     """Characters are replaced only where the vocabulary may leave any out."""
     data = config.data
     leaves_out = data.min_count > 1 or data.new_characters == "replace"
     replacement = data.replacement if leaves_out else None
-    return TextRules(data.unit, data.newlines, data.normalize, replacement)
+    return TextRules(data.unit, data.newlines, data.normalize, replacement, item_rules_of(config))
+
+
+def item_rules_of(config: Config) -> ItemRules | None:
+    """How the text is a list; None where it is one text."""
+    data = config.data
+    return None if data.items == "none" else ItemRules(data.items, data.labels)
+
+
+def items_fit(config: Config, vocabulary: Vocabulary) -> bool:
+    """Whether a vocabulary's reserved symbols are those of such items; a text has none."""
+    rules = item_rules_of(config)
+    return not vocabulary.specials if rules is None else rules.fits(vocabulary)
 
 
 def shape_of(config: Config, vocabulary_size: int) -> Shape:

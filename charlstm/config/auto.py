@@ -88,7 +88,7 @@ def _course(config: Config, course: Course) -> dict[str, Any]:
     rate = course.learning_rate if usual else OTHER_RATE
     if "training.learning_rate" not in unsettled(config):
         rate = training.learning_rate
-    evaluates = config.data.validation_fraction > 0 and config.evaluation.every != 0
+    evaluates = config.data.validates and config.evaluation.every != 0
     return {
         "model.dropout": course.dropout,
         "training.learning_rate": rate,

@@ -79,6 +79,7 @@ def _kind_text(kind: Any) -> str:
         words = typing.get_args(kind)
         return f"one of {', '.join(words)}" if len(words) > 1 else str(words[0])
     names = {int: "a whole number", float: "a number", str: "text", types.NoneType: "null"}
+    names[bool] = "true or false"
     return names.get(kind, "text or a list of texts")
 
 

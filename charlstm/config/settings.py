@@ -50,6 +50,16 @@ class DataConfig:
     test_fraction: float = setting(
         0.0, "part after it, kept for a final evaluation", low=0, below=1
     )
+    validation_files: tuple[str, ...] | None = setting(
+        None, "text of its own for the validation loss, instead", is_path=True, may_change=True
+    )
+    test_files: tuple[str, ...] | None = setting(
+        None, "text of its own for a final evaluation", is_path=True, may_change=True
+    )
+    items: Literal["none", "lines", "paragraphs"] | str = setting(
+        "none", "kind of list, or what parts its items"
+    )
+    labels: bool = setting(False, "each item begins with a label and a tab")
     unit: Literal["characters", "bytes"] = setting("characters", "what the model reads and writes")
     byte_values: Literal["all", "observed"] = setting(
         "all", "the bytes that a model of bytes knows"
@@ -61,6 +71,19 @@ class DataConfig:
     new_characters: Literal["refuse", "grow", "replace"] = setting(
         "refuse", "unknown to the model of init_from"
     )
+
+    @property
+    def fractions(self) -> tuple[float, float]:
+        """Of the text, for validation and test, where these have no files of their own."""
+        return (
+            0.0 if self.validation_files else self.validation_fraction,
+            0.0 if self.test_files else self.test_fraction,
+        )
+
+    @property
+    def validates(self) -> bool:
+        """Whether anything is kept for the validation loss."""
+        return bool(self.validation_files) or self.validation_fraction > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +254,7 @@ def _numbers(*values: object) -> bool:
 def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     """Settings that are right alone but not together: (path to blame, problem)."""
     model, training, schedule = config.model, config.training, config.schedule
-    evaluates = config.data.validation_fraction > 0 and config.evaluation.every != 0
+    evaluates = config.data.validates and config.evaluation.every != 0
     yield from _conflicts_of_data(config.data)
     if model.recurrent_dropout > 0 and model.cell != "layer-norm":
         yield "model.recurrent_dropout", f"needs cell: layer-norm, found {model.cell}"
@@ -266,8 +289,20 @@ def _conflicts_of_products(products: str) -> Iterator[tuple[str, str]]:
             yield "training.products", f"{word}: {problem}"
 
 
+NOT_SEPARATORS = {
+    **dict.fromkeys(("line", "newline", "newlines", "Lines"), "lines"),
+    **dict.fromkeys(("paragraph", "Paragraphs", "blank", "blank lines"), "paragraphs"),
+    **dict.fromkeys(("no", "off", "text", "None", "null"), "none"),
+}
+
+
 def _conflicts_of_data(data: DataConfig) -> Iterator[tuple[str, str]]:
-    held_out = data.validation_fraction + data.test_fraction
+    held_out = sum(data.fractions)
+    if data.labels and data.items == "none":
+        yield "data.labels", "needs data.items: lines, paragraphs, or what stands between them"
+    for word, meant in NOT_SEPARATORS.items():
+        if data.items == word:
+            yield "data.items", f"would part the items at the word {word!r}; did you mean {meant}?"
     if held_out >= 1:
         yield "data.test_fraction", f"with validation_fraction makes {held_out:g}; must be below 1"
     if len(data.replacement) != 1:

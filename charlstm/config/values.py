@@ -45,9 +45,9 @@ def _converted(schema: Setting, value: object) -> Any:
         if is_literal(kind):
             if isinstance(value, str) and value in typing.get_args(kind):
                 return value
-        elif kind is types.NoneType:
-            if value is None:
-                return None
+        elif kind in (types.NoneType, bool):
+            if isinstance(value, kind):
+                return value
         elif kind in (int, float):
             if type(value) is int or (kind is float and type(value) is float):
                 return _number(schema, kind, typing.cast(float, value))
@@ -98,7 +98,7 @@ def _texts(values: Sequence[str]) -> tuple[str, ...]:
 
 def _advice(schema: Setting, value: object) -> str:
     """What to do about a value of the wrong type; empty when there is nothing to add."""
-    takes_text = not schema.choices and not {int, float} & set(schema.alternatives)
+    takes_text = not schema.choices and not {bool, int, float} & set(schema.alternatives)
     if isinstance(value, str):
         near = did_you_mean(value, schema.choices)
         if near:

@@ -75,6 +75,8 @@ def _yaml_lines(value: Any) -> list[str]:
 def _yaml_scalar(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return _yaml_text(value)
     if isinstance(value, float):

@@ -86,7 +86,7 @@ class Inspection:
             "format": FORMAT,
             "versions": checkpoint.versions,
             "progress": checkpoint.progress.stated(),
-            "corpus": checkpoint.corpus._asdict(),
+            "corpus": checkpoint.corpus.stated(),
             "vocabulary": {
                 "unit": checkpoint.vocabulary.unit,
                 "size": checkpoint.vocabulary.size,

@@ -142,6 +142,8 @@ class TextToScore:
 
     def losses(self, loaded: LoadedModel) -> Losses:
         """As from `exact_losses`; what has been handed out counts in `loss`."""
+        if loaded.config.data.items != "none":
+            raise FileError("a model of a list is not scored on a text; see its validation loss")
         for piece in exact_losses(loaded.model, self.ids):
             self.sums.append(float(piece.sum()))
             yield piece
@@ -196,7 +198,8 @@ def texts_elsewhere(loaded: LoadedModel) -> list[str]:
     def lies_near(path: Path) -> bool:
         return any(path.resolve().is_relative_to(home) for home in near)
 
-    stated = loaded.config.data.files
+    data = loaded.config.data
+    stated = data.files + (data.validation_files or ()) + (data.test_files or ())
     far = [pattern for pattern in stated if not lies_near(_fixed_part(pattern))]
     return far or [str(path) for path in find_files(stated) if not lies_near(path)]
 
@@ -211,17 +214,23 @@ def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ())
     """The ``train``, ``validation`` or ``test`` part of the model's own text, which may lie
     elsewhere by now. Raises `FileError` if it is not the one that it was trained on.
     """
+    data = loaded.config.data
+    own = {"validation": data.validation_files, "test": data.test_files}.get(part)
+    identity = loaded.corpus.held_out[part] if own else loaded.corpus
     if moved_to:
         corpus = encode_corpus(moved_to, loaded.vocabulary, text_rules_of(loaded.config))
         advice = ""
     else:
-        corpus = _own_text(loaded)
+        corpus = _own_text(loaded, own or data.files, identity.characters)
         advice = "; if that has moved, name it: charlstm eval MODEL TEXT --part ..."
     names = _listed(corpus.files)
-    if corpus.sha256 != loaded.corpus.sha256:
-        raise FileError(f"{names}: not the text that this model was trained on{advice}")
-    data = loaded.config.data
-    parts = split(corpus.ids, data.validation_fraction, data.test_fraction)
+    if corpus.sha256 != identity.sha256:
+        what = f"the {part} text" if own else "the text that this model was trained on"
+        raise FileError(f"{names}: not {what}{advice}")
+    if own:
+        source_bits = corpus.source_bits_per_character(0, corpus.characters)
+        return TextToScore(names, np.asarray(corpus.ids), source_bits)
+    parts = split(corpus.ids, *data.fractions)
     number = ("train", "validation", "test").index(part)
     ids, start = parts[number], sum(map(len, parts[:number]))
     if len(ids) < 2:
@@ -230,9 +239,9 @@ def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ())
     return TextToScore(f"{part} part of {names}", np.asarray(ids), source_bits)
 
 
-def _own_text(loaded: LoadedModel) -> Corpus:
-    stated, rules = loaded.config.data.files, text_rules_of(loaded.config)
-    longest = loaded.corpus.characters  # a stranger's file may name all of a disk
+def _own_text(loaded: LoadedModel, stated: tuple[str, ...], longest: int) -> Corpus:
+    """Not longer than it was: a stranger's file may name all of a disk."""
+    rules = text_rules_of(loaded.config)
     try:
         return encode_corpus(stated, loaded.vocabulary, rules, longest=longest)
     except FileError as error:

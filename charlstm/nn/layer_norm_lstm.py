@@ -37,7 +37,7 @@ import numpy as np
 
 from charlstm.nn.cuts import Cuts
 from charlstm.nn.gates import GATES, TANH, activate
-from charlstm.nn.lstm import Layer, State, Tape, weight_gradients
+from charlstm.nn.lstm import Layer, State, Tape, forget, weight_gradients
 from charlstm.nn.parameter import Array, Parameter
 from charlstm.nn.projection import project
 from charlstm.nn.start import Start
@@ -149,11 +149,13 @@ class LayerNormLSTM(Layer):
         project(x, self.W_x.value, None, out=tape.gates, cuts=self.cuts)
         for t, (gates, o, i, f, g, c_prev, c, h_prev, h, s) in enumerate(tape.steps):
             a = times_W_h(h_prev)
+            forget(tape.begins[t], a)
             a += gates
             normalise(a, epsilon, tape.n[:, t], tape.r[:, t])
             p = np.multiply(gain, tape.n[:, t], out=a)
             p += shift
             activate(p, out=gates)
+            forget(tape.begins[t], f)
             np.multiply(i, g, out=u)
             if mask is not None:
                 u *= mask[t]
@@ -190,6 +192,8 @@ class LayerNormLSTM(Layer):
                 norm.step(dp, tape.n[:, t], tape.r[:, t])
                 da = dp
                 np.add.reduce(times_W_h_T(da), axis=0, out=dh)
+                forget(tape.begins[t], dh)
+                forget(tape.begins[t], step.h_prev)
         norm.finish(self.gain, self.shift)
         norm_c.finish(self.gain_c, self.shift_c)
         return weight_gradients(tape, self.W_x, self.W_h, None), State(dh, dc)

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm.nn.cuts import Cuts
 from charlstm.nn.gates import GATES, Squash, activate
@@ -66,11 +67,17 @@ class Step(NamedTuple):
     s: Array
 
 
+Begins = list[NDArray[np.intp] | None]
+"""For every step the lanes in which something new begins, if there are any."""
+
+
 class Tape:
     """One forward pass's activations, reused batch after batch.
 
-    Row 0 of ``h`` and ``c`` is the state before the sequence. A forward pass fills ``gates`` with
-    o, i, f, g; a backward pass overwrites them with the gradients of the pre-activations.
+    Row 0 of ``h`` and ``c`` is the state before the sequence. ``begins[t]`` are the lanes in which
+    something new begins at step t, so that nothing comes before it: as if h_prev and c_prev were
+    zero there (f is, which keeps out c_prev and the gradient of f). A forward pass fills ``gates``
+    with o, i, f, g; a backward pass overwrites them with the gradients of the pre-activations.
     """
 
     def __init__(self, T: int, B: int, H: int, dtype: np.dtype, cuts: Cuts) -> None:
@@ -84,6 +91,7 @@ class Tape:
         self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h; on the way back da W_h^T
         self.product = np.empty((B, H), dtype)
         self.steps = [self._step(t) for t in range(T)]
+        self.begins: Begins = [None] * T
         self.factors = Factors(min(T, max(1, FACTOR_BLOCK // (B * H))), B, H, dtype)
 
     def _step(self, t: int) -> Step:
@@ -130,6 +138,12 @@ class Factors:
         np.multiply(g, g, out=da_g)
         np.subtract(1.0, da_g, out=da_g)
         da_g *= i
+
+
+def forget(lanes: NDArray[np.intp] | None, rows: Array) -> None:
+    """Rows ``(..., B, H)`` become zero in the lanes in which something new begins."""
+    if lanes is not None:
+        rows[..., lanes, :] = 0.0
 
 
 def _sigmoid_derivative(y: Array, out: Array) -> None:
@@ -216,10 +230,13 @@ class LSTM(Layer):
         tape.x = x
         tape.h[0], tape.c[0] = state
         project(x, self.W_x.value, self.b.value, out=tape.gates, cuts=self.cuts)
-        for gates, o, i, f, g, c_prev, c, h_prev, h, s in tape.steps:
+        for begins, step in zip(tape.begins, tape.steps, strict=True):
+            gates, o, i, f, g, c_prev, c, h_prev, h, s = step
             a = times_W_h(h_prev)
+            forget(begins, a)
             a += gates
             activate(a, out=gates)
+            forget(begins, f)
             np.multiply(f, c_prev, out=c)
             np.multiply(i, g, out=i_g)
             np.add(c, i_g, out=c)
@@ -246,6 +263,8 @@ class LSTM(Layer):
                 np.multiply(dc, da_ifg_dc, out=da[1:])
                 dc, dh_c = dh_c, dc
                 np.add.reduce(times_W_h_T(da), axis=0, out=dh)
+                forget(tape.begins[t], dh)
+                forget(tape.begins[t], step.h_prev)
         return weight_gradients(tape, self.W_x, self.W_h, self.b), State(dh, dc.copy())
 
 

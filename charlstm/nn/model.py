@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm.nn.cells import CELLS, Start, State, Tape
 from charlstm.nn.cuts import BY_RULE, Cuts
@@ -68,6 +70,16 @@ class ModelTape:
     logits: Array
     dtop: Array
     masks: Masks | None
+
+    def begin_at(self, begins: NDArray[np.bool_]) -> None:
+        """From now on something new begins at these steps of these lanes, ``(T, B)``: the state is
+        zero there, and no gradient passes.
+        """
+        steps, lanes = np.nonzero(begins)
+        cuts = np.searchsorted(steps, np.arange(len(begins) + 1)).tolist()
+        at_steps = [lanes[start:stop] if stop > start else None for start, stop in pairwise(cuts)]
+        for tape in self.layers:
+            tape.begins = at_steps
 
 
 class CharLM:

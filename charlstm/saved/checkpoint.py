@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from charlstm.config.schema import with_values
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
-from charlstm.from_config import model_of, shape_of
+from charlstm.from_config import items_fit, model_of, shape_of
 from charlstm.messages import shorten, show
 from charlstm.nn.model import CharLM, parameter_shapes
 from charlstm.nn.optim import OPTIMIZERS
@@ -34,10 +35,20 @@ Read = TypeVar("Read")
 
 
 class TextIdentity(NamedTuple):
-    """What a run learned from: the SHA-256 of the bytes of its files, and its length."""
+    """What a run learned from: the SHA-256 of the bytes of its files, and its length; the same of
+    texts that were ``held_out`` in files of their own, by part.
+    """
 
     sha256: str
     characters: int
+    held_out: Mapping[str, "TextIdentity"] = MappingProxyType({})
+
+    def stated(self) -> dict[str, Any]:
+        """As JSON."""
+        stated: dict[str, Any] = {"sha256": self.sha256, "characters": self.characters}
+        if self.held_out:
+            stated["held_out"] = {name: text.stated() for name, text in self.held_out.items()}
+        return stated
 
 
 @dataclass(frozen=True)
@@ -65,9 +76,10 @@ def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     state = {
         "config": config_to_dict(checkpoint.config),
         "unit": checkpoint.vocabulary.unit,
+        **({"specials": list(specials)} if (specials := checkpoint.vocabulary.specials) else {}),
         "progress": checkpoint.progress.stated(),
         "optimizer_steps": checkpoint.optimizer_steps,
-        "corpus": checkpoint.corpus._asdict(),
+        "corpus": checkpoint.corpus.stated(),
         "fingerprint": checkpoint.fingerprint,
         "versions": checkpoint.versions,
     }
@@ -135,15 +147,16 @@ def load_parameters(model: CharLM, parameters: Mapping[str, Array]) -> None:
 
 
 _ENTRIES = {"config", "unit", "progress", "optimizer_steps", "corpus", "fingerprint", "versions"}
+_LATER = {"specials"}  # which not every file has
 
 
 def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
-    unexpected = sorted(state.keys() - _ENTRIES)
+    unexpected = sorted(state.keys() - _ENTRIES - _LATER)
     if unexpected:
         raise FileError(f"unexpected entry {shorten(unexpected[0])}")
     config = _config(_mapping(state, "config"))
     vocabulary = _vocabulary(arrays, state, config)
-    _check_arrays(arrays, config, vocabulary.size)
+    _check_arrays(arrays, config, vocabulary)
     progress = checked_progress(_mapping(state, "progress"))
     return Checkpoint(
         config=config,
@@ -175,17 +188,23 @@ def _vocabulary(arrays: Arrays, state: JsonObject, config: Config) -> Vocabulary
     if "vocabulary" not in arrays:
         raise FileError("it holds no vocabulary")
     checked_unit: Unit = unit
-    vocabulary = Vocabulary.from_array(arrays["vocabulary"], checked_unit)
-    if unit == "bytes" and config.data.byte_values != "observed" and vocabulary.size != 256:
+    specials = _texts(state.get("specials", []))
+    vocabulary = Vocabulary.from_array(arrays["vocabulary"], checked_unit, specials)
+    known = len(vocabulary.code_points)
+    if unit == "bytes" and config.data.byte_values != "observed" and known != 256:
         raise FileError("vocabulary: a bytes vocabulary must hold exactly the values 0 to 255")
     if unit != config.data.unit:
         raise FileError(f"unit: its configuration is for {config.data.unit}, found {unit}")
+    if not items_fit(config, vocabulary):
+        raise FileError("specials: not those of its configuration's data.items and data.labels")
     return vocabulary
 
 
-def expected_arrays(config: Config, vocabulary_size: int) -> dict[str, tuple[tuple[int, ...], str]]:
+def expected_arrays(
+    config: Config, vocabulary: Vocabulary
+) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name, shape and dtype of every array of a checkpoint, computed without taking memory."""
-    shape = shape_of(config, vocabulary_size)
+    shape = shape_of(config, vocabulary.size)
     shapes = parameter_shapes(shape)
     size = sum(int(np.prod(sizes, dtype=object)) for sizes in shapes.values())
     remembers = OPTIMIZERS[config.training.optimizer][0].remembers
@@ -193,12 +212,12 @@ def expected_arrays(config: Config, vocabulary_size: int) -> dict[str, tuple[tup
     expected = {f"param/{name}": (sizes, shape.dtype) for name, sizes in shapes.items()}
     expected |= {f"optimizer/{name}": ((size,), shape.dtype) for name in remembers}
     expected["state"] = ((layers, 2, B, H), shape.dtype)
-    expected["vocabulary"] = ((vocabulary_size,), "uint32")
+    expected["vocabulary"] = (vocabulary.code_points.shape, "uint32")
     return expected
 
 
-def _check_arrays(arrays: Arrays, config: Config, vocabulary_size: int) -> None:
-    expected = expected_arrays(config, vocabulary_size)
+def _check_arrays(arrays: Arrays, config: Config, vocabulary: Vocabulary) -> None:
+    expected = expected_arrays(config, vocabulary)
     for name, (shape, dtype) in expected.items():
         if name not in arrays:
             raise FileError(f"array {name} is missing")
@@ -217,10 +236,23 @@ def _under(prefix: str, arrays: Arrays) -> Arrays:
 
 
 def _corpus(stated: JsonObject) -> TextIdentity:
+    held_out = _mapping(stated, "held_out") if "held_out" in stated else {}
+    others = {name: _text_identity(_mapping(held_out, name)) for name in held_out}
+    own = {name: value for name, value in stated.items() if name != "held_out"}
+    return _text_identity(own)._replace(held_out=others)
+
+
+def _text_identity(stated: JsonObject) -> TextIdentity:
     sha256 = stated.get("sha256")
     if stated.keys() != {"sha256", "characters"} or not isinstance(sha256, str):
         raise FileError("corpus: expected sha256 and characters")
     return TextIdentity(sha256, _count(stated, "characters"))
+
+
+def _texts(stated: object) -> list[str]:
+    if not isinstance(stated, list) or not all(isinstance(name, str) for name in stated):
+        raise FileError(f"specials: expected a list of texts, found {shorten(stated)}")
+    return stated
 
 
 def _text(state: JsonObject, name: str) -> str:

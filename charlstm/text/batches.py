@@ -16,8 +16,8 @@ class Batches:
     Column b of batch k holds the ids from ``b * L + k * T`` on; targets are one further. So batch
     k + 1 continues batch k in every column, and the state is carried through an epoch of
     ``steps_per_epoch = L // T`` batches and reset at its end. Every epoch is alike: what a batch
-    holds depends on k alone, which keeps resuming exact. The last ``L % T`` characters of each
-    run, and fewer than B at the end of the text, are not trained on.
+    holds depends on its number alone, which keeps resuming exact. The last ``L % T`` characters of
+    each run, and fewer than B at the end of the text, are not trained on.
 
     ``ids`` may be mapped from a file: a batch reads the characters it holds and no others.
     """
@@ -41,10 +41,11 @@ class Batches:
     def batch_size(self) -> int:
         return len(self._starts)
 
-    def batch(self, k: int, out_x: NDArray[np.signedinteger[Any]], out_y: NDArray[Any]) -> None:
-        """Write batch ``k`` of an epoch into ``out_x`` and ``out_y``, both ``(T, B)``."""
-        if not 0 <= k < self.steps_per_epoch:
-            raise IndexError(f"batch {k} of an epoch of {self.steps_per_epoch}")
+    def batch(self, step: int, out_x: NDArray[np.signedinteger[Any]], out_y: NDArray[Any]) -> None:
+        """Write the batch of a step, counted from the beginning of the run, into ``out_x`` and
+        ``out_y``, both ``(T, B)``.
+        """
+        k = step % self.steps_per_epoch
         ids = self._ids[self._starts + self._window + k * self.sequence_length]
         out_x[...] = ids[:-1]
         out_y[...] = ids[1:]

@@ -78,6 +78,7 @@ class CorpusCache:
         rules = text.rules
         recipe = {
             **{"unit": rules.unit, "newlines": rules.newlines, "normalize": rules.normalize},
+            **({} if rules.items is None else rules.items._asdict()),
             **recipe,
             "format": FORMAT,
         }
@@ -165,13 +166,16 @@ def _description(encoding: Encoding) -> tuple[dict[str, NDArray[Any]], dict[str,
     """What a file says of its ids."""
     vocabulary = encoding.vocabulary
     state = {"sha256": encoding.sha256, "unit": vocabulary.unit, "replaced": encoding.replaced}
+    if vocabulary.specials:
+        state["specials"] = list(vocabulary.specials)
     return {"vocabulary": vocabulary.to_array()}, state
 
 
 def _encoding_of(opened: OpenedIds) -> Encoding:
     ids, arrays, state, _ = opened
     unit: Unit = "bytes" if state.get("unit") == "bytes" else "characters"
-    vocabulary = Vocabulary.from_array(arrays.get("vocabulary", np.zeros(0)), unit)
+    specials = list(map(str, state.get("specials", [])))
+    vocabulary = Vocabulary.from_array(arrays.get("vocabulary", np.zeros(0)), unit, specials)
     if ids.dtype != vocabulary.id_dtype or state["ids_below"] > vocabulary.size:
         raise FileError(f"{show(ids.path)}: has ids beyond its vocabulary")
     return Encoding(ids, vocabulary, str(state.get("sha256")), bool(state.get("replaced")))

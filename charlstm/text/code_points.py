@@ -11,7 +11,7 @@ import stat
 import unicodedata
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 
 from charlstm.errors import FileError
 from charlstm.messages import show
+from charlstm.text.marking import Found, ItemRules, LabelError, marked
 from charlstm.text.vocabulary import Codes, Unit
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ class TextRules:
     """How a text becomes what a model reads, wherever it comes from.
 
     ``replacement`` stands in for characters that the vocabulary lacks; without one they are
-    refused. Bytes stay as they are.
+    refused. Bytes stay as they are. With ``items`` the text is a list of them.
     """
 
     unit: Unit = "characters"
     newlines: Newlines = "keep"
     normalize: Normalize = "none"
     replacement: str | None = None
+    items: ItemRules | None = None
 
     def applied(self, texts: Iterable[str]) -> Iterator[str]:
         """The joined ``texts``, in pieces, with line ends and characters as the rules want them."""
@@ -68,12 +70,14 @@ AS_IT_IS = TextRules()
 @dataclass(frozen=True)
 class TextFiles:
     """Files, and how their bytes become code points. ``longest``: more of those are an error, so
-    that what somebody else has named is not read to its end, however much it is.
+    that what somebody else has named is not read to its end, however much it is. ``found`` is what
+    reading them as a list has come across.
     """
 
     paths: tuple[Path, ...]
     rules: TextRules = AS_IT_IS
     longest: int | None = None
+    found: Found = field(default_factory=Found, compare=False)
 
     def blocks(self, digest: "_Hash") -> Generator[Codes, None, None]:
         """Code points (bytes, if the unit is bytes), block by block.
@@ -91,6 +95,11 @@ class TextFiles:
             yield codes
 
     def _blocks(self, digest: "_Hash") -> Iterator[Codes]:
+        if self.rules.items is not None:
+            for path in self.paths:  # one by one: the end of a file ends an item
+                for text in self._marked(path, digest, self.rules.items):
+                    yield np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+            return
         if self.rules.unit == "bytes":
             raw = chain.from_iterable(_raw_blocks(path, digest) for path in self.paths)
             yield from (np.frombuffer(block, dtype=np.uint8) for block in raw)
@@ -98,6 +107,17 @@ class TextFiles:
         texts = chain.from_iterable(_decoded(path, digest) for path in self.paths)
         for text in self.rules.applied(texts):
             yield np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+
+    def _marked(self, path: Path, digest: "_Hash", items: ItemRules) -> Iterator[str]:
+        texts: Iterator[str]
+        if self.rules.unit == "bytes":
+            texts = (block.decode("latin-1") for block in _raw_blocks(path, digest))
+        else:
+            texts = self.rules.applied(_decoded(path, digest))
+        try:
+            yield from marked(texts, items, self.found)
+        except LabelError as error:
+            raise FileError(f"{show(path)}: {error}") from None
 
     def names(self) -> str:
         """For messages: the first file, and how many others."""

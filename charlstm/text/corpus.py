@@ -24,7 +24,14 @@ from charlstm.text.cache import CorpusCache, Encoding, Place
 from charlstm.text.code_points import AS_IT_IS, TextFiles, TextRules, find_files
 from charlstm.text.known_entropy import KnownEntropy, read_known_entropy, sidecar_of
 from charlstm.text.mapped_ids import MappedIds
-from charlstm.text.vocabulary import LAST_CODE_POINT, Ids, UnknownCharacterError, Vocabulary
+from charlstm.text.marking import Found
+from charlstm.text.vocabulary import (
+    LAST_CODE_POINT,
+    SURROGATES,
+    Ids,
+    UnknownCharacterError,
+    Vocabulary,
+)
 
 REPLACEMENT = "\ufffd"
 COMPARED = 1 << 16  # characters of a text that is recalled
@@ -49,6 +56,10 @@ class Corpus:
     @property
     def characters(self) -> int:
         return len(self.ids)
+
+    def names(self) -> str:
+        """For messages."""
+        return TextFiles(self.files).names()
 
     def source_bits_per_character(self, start: int, stop: int) -> float | None:
         """Entropy of the text's source between two offsets; None where it is not known."""
@@ -82,17 +93,21 @@ def read_corpus(
 
     replacement = REPLACEMENT if rules.replacement is None else rules.replacement
 
-    def choose(survey: _Survey) -> _Choice:
-        if bytewise:
-            values = np.flatnonzero(survey.counts) if observed_bytes else np.arange(256)
-            return _Choice(Vocabulary.of_bytes(_and_those(known, values)), None)
-        kept = _and_those(known, np.flatnonzero(survey.counts >= max(min_count, 1)))
-        if not len(_without(kept, survey)):
-            return _Choice(Vocabulary.of_characters(kept), None)
-        stand_in = _code_of(replacement)
-        return _Choice(Vocabulary.of_characters(np.append(kept, stand_in)), stand_in)
-
     text = TextFiles(find_files(files), rules)
+
+    def choose(survey: _Survey) -> _Choice:
+        counts = _of_characters(text, survey)
+        specials = _specials(text, known)
+        if bytewise:
+            values = np.flatnonzero(counts) if observed_bytes else np.arange(256)
+            vocabulary = Vocabulary.of_bytes(_and_those(known, values))
+            return _Choice(vocabulary.with_specials(specials), None)
+        kept, stand_in = _and_those(known, np.flatnonzero(counts >= max(min_count, 1))), None
+        if len(_without(kept, counts)):
+            stand_in = _code_of(replacement)
+            kept = np.append(kept, stand_in)
+        return _Choice(Vocabulary.of_characters(kept).with_specials(specials), stand_in)
+
     recipe: dict[str, str | int | None] = {"min_count": min_count}
     recipe["replacement"] = replacement if min_count > 1 else None
     if observed_bytes:
@@ -117,7 +132,13 @@ def encode_corpus(
     ``longest``.
     """
     text = TextFiles(find_files(files), replace(rules, unit=vocabulary.unit), longest)
+    text.found.settle(vocabulary.labels)
     replacement = rules.replacement
+    if rules.items is not None and not rules.items.fits(vocabulary):
+        raise FileError(
+            "the model does not know how such items begin and end;"
+            " data.new_characters=grow teaches it"
+        )
     known = replacement is not None and vocabulary.knows(replacement)
     choice = _Choice(vocabulary, _code_of(replacement) if replacement and known else None)
     recipe = {"vocabulary": _digest_of(vocabulary), "replacement": replacement}
@@ -176,31 +197,53 @@ def _and_those(known: Vocabulary | None, codes: NDArray[np.intp]) -> NDArray[np.
     return codes if known is None else np.append(known.code_points, codes).astype(np.intp)
 
 
-def _without(codes: NDArray[Any], survey: _Survey) -> NDArray[np.intp]:
-    """The code points of a text but for these."""
+def _specials(text: TextFiles, known: Vocabulary | None) -> tuple[str, ...]:
+    """The reserved symbols for the items that were found in a text, and for those known."""
+    if text.rules.items is None:
+        return ()
+    labels = {*text.found.labels, *(known.labels if known else ())}
+    return text.rules.items.specials(sorted(labels))
+
+
+def _of_characters(text: TextFiles, survey: _Survey) -> NDArray[np.int64]:
+    """How often each occurs. One that ends items is never rare; marks are none."""
     counts = survey.counts.copy()
+    if text.rules.items is not None:
+        counts[ord(text.rules.items.end)] = survey.counts.sum()
+        counts[SURROGATES[0] : SURROGATES[1] + 1] = 0
+    return counts
+
+
+def _without(codes: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The code points of a text but for these."""
+    counts = counts.copy()
     counts[codes] = 0
     return np.flatnonzero(counts)
 
 
 def _digest_of(vocabulary: Vocabulary) -> str:
-    return hashlib.sha256(vocabulary.to_array().tobytes()).hexdigest()
+    named = "\0".join(vocabulary.specials).encode()
+    return hashlib.sha256(vocabulary.to_array().tobytes() + named).hexdigest()
 
 
 def _corpus(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Corpus:
     found = place and place.recall(partial(_begins_as, text))
     found = found or _encode(text, choose, place)
     entropy, warnings = _known_entropy(text, found)
+    if empty := text.found.empty:
+        warnings += (f"{text.names()}: {empty:,} empty items were left out",)
     return Corpus(found.ids, found.vocabulary, found.sha256, text.paths, entropy, warnings)
 
 
 def _begins_as(text: TextFiles, found: Encoding) -> bool:
     """Whether the ids begin as the text does: to compare all would take as long as encoding it."""
+    text = replace(text, found=Found())
+    text.found.settle(found.vocabulary.labels)
     with closing(text.blocks(hashlib.sha256())) as blocks:
         codes = next(filter(len, blocks))[:COMPARED]
     if len(codes) > len(found.ids):
         return False
-    known = found.vocabulary.code_points
+    known = found.vocabulary.codes
     differing = codes[known[np.asarray(found.ids[: len(codes)])] != codes]
     return not len(differing) or (found.replaced and not np.isin(differing, known).any())
 
@@ -208,7 +251,8 @@ def _begins_as(text: TextFiles, found: Encoding) -> bool:
 def _encode(text: TextFiles, choose: Callable[[_Survey], _Choice], place: Place | None) -> Encoding:
     survey = _survey(text)
     choice = choose(survey)
-    unknown = _without(choice.vocabulary.code_points, survey)
+    text.found.settle(choice.vocabulary.labels)
+    unknown = _without(choice.vocabulary.code_points, _of_characters(text, survey))
     if len(unknown) and choice.stand_in is None:
         raise UnknownCharacterError(unknown.tolist(), where=text.names())
     replaced = len(unknown) > 0

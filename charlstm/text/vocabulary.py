@@ -26,6 +26,11 @@ SURROGATES = (0xD800, 0xDFFF)  # half characters: they exist in UTF-16 only, nev
 NAMED_AT_MOST = 5
 LINE_FEED = 10
 
+END = "end"
+LABEL = "label:"
+MARK = SURROGATES[0]  # stands for the first reserved symbol in a stream of code points
+MOST_LABELS = 1000
+
 
 class UnknownCharacterError(FileError):
     """A text holds characters that the vocabulary lacks; the first few are named.
@@ -51,14 +56,19 @@ class Vocabulary:
     """Characters sorted by code point; a character's id is its place in that order.
 
     Sorting makes the ids a function of the set of characters alone, whatever order they were met
-    in. ``code_points`` is a ``(size,)`` array of uint32, strictly increasing.
+    in. ``code_points`` is an array of uint32, strictly increasing.
+
+    ``specials`` are reserved symbols, by name, whose ids follow those of the characters: what
+    begins or ends an item (``end``, or ``label:spam``). No text reads as one, and none is written.
     """
 
     unit: Unit = "characters"
 
-    def __init__(self, code_points: CodePoints) -> None:
+    def __init__(self, code_points: CodePoints, specials: Sequence[str] = ()) -> None:
         _check_code_points(code_points)
+        _check_specials(specials)
         self.code_points = code_points
+        self.specials = tuple(specials)
 
     @classmethod
     def of_characters(cls, code_points: Iterable[int] | CodePoints) -> "Vocabulary":
@@ -74,26 +84,51 @@ class Vocabulary:
         return ByteVocabulary(np.unique(np.fromiter(values, np.uint32)))
 
     @staticmethod
-    def from_array(array: NDArray[Any], unit: Unit = "characters") -> "Vocabulary":
+    def from_array(
+        array: NDArray[Any], unit: Unit = "characters", specials: Sequence[str] = ()
+    ) -> "Vocabulary":
         """Restore what `to_array` gave; a damaged or hostile array raises `FileError`."""
         if array.dtype != np.uint32:
             raise FileError(f"vocabulary: expected uint32 code points, found {array.dtype}")
-        return (ByteVocabulary if unit == "bytes" else Vocabulary)(array.copy())
+        return (ByteVocabulary if unit == "bytes" else Vocabulary)(array.copy(), specials)
+
+    def with_specials(self, specials: Sequence[str]) -> "Vocabulary":
+        """The same characters, and these reserved symbols in the place of others."""
+        return type(self)(self.code_points, specials)
 
     def to_array(self) -> CodePoints:
-        """A ``(size,)`` copy of the code points, for checkpoints (which store `unit` too)."""
+        """A copy of the code points, for checkpoints (which store `unit` and `specials` too)."""
         return self.code_points.copy()
 
     def ids_in(self, larger: "Vocabulary") -> NDArray[np.intp]:
-        """``(size,)``: of each character, the id that it has in a vocabulary with all of them."""
-        return larger.encode_codes(self.code_points).astype(np.intp)
+        """``(size,)``: of each symbol, the id that it has in a vocabulary with all of them."""
+        specials = [larger.special(name) for name in self.specials]
+        return np.append(larger.encode_codes(self.code_points), specials).astype(np.intp)
 
     def knows(self, character: str) -> bool:
         return ord(character) in self.code_points
 
     @property
     def size(self) -> int:
-        return len(self.code_points)
+        """Of a model's input and output: characters and reserved symbols."""
+        return len(self.code_points) + len(self.specials)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those that items of this vocabulary have, sorted."""
+        return tuple(name.removeprefix(LABEL) for name in self.specials if name != END)
+
+    @property
+    def codes(self) -> CodePoints:
+        """What each id is in a stream of code points: ``(size,)``, marks for reserved symbols."""
+        marks = np.arange(MARK, MARK + len(self.specials), dtype=np.uint32)
+        return np.concatenate([self.code_points, marks])
+
+    def special(self, name: str) -> int:
+        """The id of a reserved symbol. Raises `FileError` if there is no such one."""
+        if name not in self.specials:
+            raise FileError(f"the vocabulary has no symbol {name!r}")
+        return len(self.code_points) + self.specials.index(name)
 
     @property
     def id_dtype(self) -> np.dtype[Unsigned]:
@@ -122,8 +157,10 @@ class Vocabulary:
         return self.to_bytes(ids).decode("utf-8", errors)
 
     def to_bytes(self, ids: AnyIds) -> bytes:
-        """The text of ``ids`` as UTF-8; of a bytes vocabulary, the very bytes."""
-        utf32: bytes = self.code_points[ids].astype("<u4").tobytes()
+        """The text of ``ids`` as UTF-8; of a bytes vocabulary, the very bytes. Reserved symbols
+        write nothing.
+        """
+        utf32: bytes = self._codes_of(ids).astype("<u4").tobytes()
         return utf32.decode("utf-32-le").encode("utf-8")
 
     def decoder(self, errors: str = "replace") -> "Decoder":
@@ -131,7 +168,11 @@ class Vocabulary:
         return Decoder(self, errors)
 
     def default_start(self) -> Ids:
-        """What to read before a text without a prompt: a line end, or else the first character."""
+        """What to read before a text without a prompt: the end of another item, a line end, or else
+        the first character.
+        """
+        if END in self.specials:
+            return np.array([self.special(END)], self.id_dtype)
         if LINE_FEED in self.code_points:
             return self.encode(chr(LINE_FEED))
         return np.zeros(1, self.id_dtype)
@@ -140,16 +181,25 @@ class Vocabulary:
         """Table from code point to id, for `numpy.take` with ``mode="clip"``.
 
         The last entry stands for every code point beyond the vocabulary; it and the gaps hold
-        ``unknown``.
+        ``unknown``. From `MARK` on, where no character is, stand the reserved symbols.
         """
         table = self._id_of_code
+        if self.specials:
+            stop = MARK + len(self.specials)
+            table = np.append(table[:-1], np.full(max(1, stop + 2 - len(table)), -1, np.int32))
+            table[MARK:stop] = np.arange(len(self.code_points), self.size)
         return np.where(table < 0, unknown, table).astype(self.id_dtype)
 
     @cached_property
     def _id_of_code(self) -> NDArray[np.int32]:
         table = np.full(int(self.code_points[-1]) + 2, -1, dtype=np.int32)
-        table[self.code_points] = np.arange(self.size, dtype=np.int32)
+        table[self.code_points] = np.arange(len(self.code_points), dtype=np.int32)
         return table
+
+    def _codes_of(self, ids: AnyIds) -> CodePoints:
+        if self.specials:
+            ids = ids[ids < len(self.code_points)]
+        return self.code_points[ids]
 
     def _codes(self, text: str) -> Codes:
         return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -158,11 +208,12 @@ class Vocabulary:
         return (
             isinstance(other, Vocabulary)
             and self.unit == other.unit
+            and self.specials == other.specials
             and np.array_equal(self.code_points, other.code_points)
         )
 
     def __hash__(self) -> int:
-        return hash((self.unit, self.code_points.tobytes()))
+        return hash((self.unit, self.specials, self.code_points.tobytes()))
 
 
 class ByteVocabulary(Vocabulary):
@@ -170,13 +221,13 @@ class ByteVocabulary(Vocabulary):
 
     unit: Unit = "bytes"
 
-    def __init__(self, code_points: CodePoints) -> None:
-        super().__init__(code_points)
+    def __init__(self, code_points: CodePoints, specials: Sequence[str] = ()) -> None:
+        super().__init__(code_points, specials)
         if code_points[-1] > 255:
             raise FileError(f"vocabulary: {code_points[-1]} is no value of a byte")
 
     def to_bytes(self, ids: AnyIds) -> bytes:
-        return self.code_points[ids].astype(np.uint8).tobytes()
+        return self._codes_of(ids).astype(np.uint8).tobytes()
 
     def _codes(self, text: str) -> Codes:
         try:  # surrogateescape: bytes on the command line that are no UTF-8 come back as they were
@@ -228,6 +279,14 @@ def _check_code_points(code_points: CodePoints) -> None:
     first, last = SURROGATES
     if np.any((code_points >= first) & (code_points <= last)):
         raise FileError("vocabulary: surrogates (U+D800 to U+DFFF) are not characters")
+
+
+def _check_specials(names: Sequence[str]) -> None:
+    labels = names[1:] if list(names[:1]) == [END] else names
+    if len(labels) > MOST_LABELS or any(not name.startswith(LABEL) for name in labels):
+        raise FileError(f"vocabulary: reserved symbols are {END!r}, then at most 1,000 labels")
+    if list(labels) != sorted(set(labels)):
+        raise FileError("vocabulary: its labels are not sorted, or one occurs twice")
 
 
 def _in_order_of_appearance(codes: Codes) -> list[int]:

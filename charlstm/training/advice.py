@@ -11,6 +11,7 @@ from charlstm.config.settings import Config
 from charlstm.from_config import shape_of
 from charlstm.nn.model import parameter_count
 from charlstm.nn.parameter import Array
+from charlstm.text.items import Items
 from charlstm.training.dataset import Dataset
 
 FEW_EVALUATIONS = 5
@@ -49,7 +50,7 @@ def advice(dataset: Dataset) -> Iterator[str]:
 def _on_evaluations(dataset: Dataset) -> Iterator[str]:
     every, steps = dataset.config.evaluation.every, dataset.total_steps
     number = -(-steps // every) if every else FEW_EVALUATIONS  # 0 is somebody's wish
-    if len(dataset.validation) and number < FEW_EVALUATIONS:
+    if dataset.text.validation and number < FEW_EVALUATIONS:
         yield (
             f"in {steps:,} steps the validation loss is computed {number} times only, too rarely to"
             f" see overfitting; set evaluation.every to {max(1, steps // 20)} or auto"
@@ -58,7 +59,7 @@ def _on_evaluations(dataset: Dataset) -> Iterator[str]:
 
 def _on_size(dataset: Dataset) -> Iterator[str]:
     parameters = parameter_count(shape_of(dataset.config, dataset.corpus.vocabulary.size))
-    characters = len(dataset.train)
+    characters = dataset.text.characters
     if parameters > FAR_TOO_MANY_PARAMETERS * characters:
         yield (
             f"a model of {parameters:,} parameters will learn {characters:,} characters by heart;"
@@ -92,14 +93,17 @@ def tail_ratio(dataset: Dataset) -> float:
 
     Both are predicted from the rest of the training part; 1.0 where there is too little to say.
     """
-    size, symbols = min(len(dataset.validation), ENOUGH), dataset.corpus.vocabulary.size
-    half = len(dataset.train) // 2
+    train, validation = dataset.train, dataset.validation
+    if isinstance(train, Items) or isinstance(validation, Items) or dataset.held_out:
+        return 1.0
+    size, symbols = min(len(validation), ENOUGH), dataset.corpus.vocabulary.size
+    half = len(train) // 2
     if symbols > MANY_SYMBOLS or size < 1_000 or half < 2 * size:
         return 1.0
-    middle = np.asarray(dataset.train[half : half + size], np.intp)
-    rest = [dataset.train[max(0, half - ENOUGH) : half], dataset.train[half + size :][:ENOUGH]]
+    middle = np.asarray(train[half : half + size], np.intp)
+    rest = [train[max(0, half - ENOUGH) : half], train[half + size :][:ENOUGH]]
     counts = sum((_pairs(np.asarray(part, np.intp), symbols) for part in rest), np.zeros(()))
-    tail = np.asarray(dataset.validation[:size], np.intp)
+    tail = np.asarray(validation[:size], np.intp)
     return _bigram_loss(tail, counts) / max(_bigram_loss(middle, counts), 1e-9)
 
 

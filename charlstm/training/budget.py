@@ -92,9 +92,9 @@ def _seconds(dataset: Dataset, speed: float) -> float:
     """What a run takes at so many characters a second, evaluations included."""
     training, evaluation = dataset.config.training, dataset.config.evaluation
     read = dataset.total_steps * training.batch_size * training.sequence_length
-    each = evaluation.characters or len(dataset.validation)
+    each = evaluation.characters or dataset.text.validation
     times = dataset.total_steps / evaluation.every if evaluation.every else 1.0
-    at_the_end = len(dataset.validation) if evaluation.characters else 0
+    at_the_end = dataset.text.validation if evaluation.characters else 0
     return (read + (times * each + at_the_end) / EVALUATION) / speed
 
 

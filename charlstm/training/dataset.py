@@ -1,5 +1,6 @@
 """The text of a run: read, encoded and cut; and what training on it will take."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from charlstm.config.settings import AUTO, Config
 from charlstm.saved.checkpoint import LoadedModel, TextIdentity, load_model
 from charlstm.text.batches import Batches
 from charlstm.text.cache import CorpusCache
-from charlstm.text.corpus import Corpus, split
-from charlstm.text.mapped_ids import MappedIds
-from charlstm.text.vocabulary import Ids, UnknownCharacterError
+from charlstm.text.corpus import Corpus
+from charlstm.text.items import Items
+from charlstm.text.packing import ItemBatches
+from charlstm.text.parts import Name, Part, length
+from charlstm.text.vocabulary import UnknownCharacterError
 from charlstm.training.console import Say
 
 
@@ -29,20 +32,22 @@ class Dataset:
     config: Config
     source: LoadedModel | None
     corpus: Corpus
-    train: Ids | MappedIds
-    validation: Ids | MappedIds
-    batches: Batches
+    held_out: Mapping[Name, Corpus]
+    train: Part
+    validation: Part
+    batches: Batches | ItemBatches
     total_steps: int
     source_bits: float | None
 
     @property
     def text(self) -> Text:
         """What the rule for ``auto`` looks at."""
-        return Text(len(self.train), len(self.validation), self.corpus.vocabulary.size)
+        return _text(self.train, self.validation, self.corpus)
 
     @property
     def identity(self) -> TextIdentity:
-        return TextIdentity(self.corpus.sha256, self.corpus.characters)
+        others = {str(name): _identity(corpus) for name, corpus in self.held_out.items()}
+        return _identity(self.corpus)._replace(held_out=others)
 
 
 def cache_beside(folder: Path, say: Say) -> CorpusCache:
@@ -65,23 +70,23 @@ def read_dataset(
     except UnknownCharacterError as error:
         advice = _on_new_characters(asked)
         raise UnknownCharacterError(error.code_points, error.where, advice) from None
-    data = asked.data
-    train_ids, validation, _ = split(corpus.ids, data.validation_fraction, data.test_fraction)
-    text = Text(len(train_ids), len(validation), corpus.vocabulary.size)
+    held_out = from_config.held_out_of(asked, corpus.vocabulary, cache)
+    parts = from_config.division_of(asked).parts(corpus, held_out)
+    train, validation = parts["train"], parts["validation"]
     asked = _without_what_is_known(asked, source, known)
-    config = settled(asked, text)
-    batches = _batches(config, train_ids)
-    start = len(train_ids)
+    config = settled(asked, _text(train, validation, corpus))
+    batches = _batches(config, train)
     return Dataset(
         asked=asked,
         config=config,
         source=source,
         corpus=corpus,
-        train=train_ids,
+        held_out=held_out,
+        train=train,
         validation=validation,
         batches=batches,
         total_steps=from_config.total_steps_of(config, batches.steps_per_epoch),
-        source_bits=corpus.source_bits_per_character(start, start + len(validation)),
+        source_bits=_source_bits(parts, corpus, held_out),
     )
 
 
@@ -92,6 +97,27 @@ def _on_new_characters(asked: Config) -> str:
     return "add data.new_characters=grow to teach them to the model, or =replace"
 
 
+def _identity(corpus: Corpus) -> TextIdentity:
+    return TextIdentity(corpus.sha256, corpus.characters)
+
+
+def _text(train: Part, validation: Part, corpus: Corpus) -> Text:
+    return Text(length(train), length(validation), corpus.vocabulary.size)
+
+
+def _source_bits(
+    parts: Mapping[Name, Part], corpus: Corpus, held_out: Mapping[Name, Corpus]
+) -> float | None:
+    """Entropy of the validation part, bits a character; None where it is not known."""
+    if "validation" in held_out:
+        other = held_out["validation"]
+        return other.source_bits_per_character(0, other.characters)
+    if isinstance(parts["train"], Items):
+        return None
+    start = length(parts["train"])
+    return corpus.source_bits_per_character(start, start + length(parts["validation"]))
+
+
 def cut(dataset: Dataset, config: Config) -> Dataset:
     """The same text in batches for other settings, without reading it again."""
     batches = _batches(config, dataset.train)
@@ -99,8 +125,11 @@ def cut(dataset: Dataset, config: Config) -> Dataset:
     return replace(dataset, config=config, batches=batches, total_steps=steps)
 
 
-def _batches(config: Config, ids: Ids | MappedIds) -> Batches:
-    return Batches(ids, config.training.batch_size, config.training.sequence_length)
+def _batches(config: Config, part: Part) -> Batches | ItemBatches:
+    sizes = config.training.batch_size, config.training.sequence_length
+    if isinstance(part, Items):
+        return ItemBatches(part, *sizes, config.seed)
+    return Batches(part, *sizes)
 
 
 def _without_what_is_known(

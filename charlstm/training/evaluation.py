@@ -1,5 +1,6 @@
 """The loss of a model on a text: exactly, or in parallel lanes while training."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,7 +21,26 @@ class Lanes(NamedTuple):
     run: int
 
 
-class LaneEvaluation:
+class Evaluation(ABC):
+    """The mean loss of a model over so many ``predictions`` of all ranks together."""
+
+    def __init__(self, comm: Comm, predictions: int) -> None:
+        self._comm, self._predictions = comm, predictions
+
+    def mean_loss(self, stop: Stop = never) -> float:
+        """Nats a character, the same on every rank. Raises `StoppedError` if told to ``stop``."""
+        total = np.zeros(1, np.float64)
+        for part in paced(self._sums_of_losses(), self._comm, stop):
+            total += part
+        self._comm.all_reduce(np.zeros(0), total)
+        return float(total[0]) / self._predictions
+
+    @abstractmethod
+    def _sums_of_losses(self) -> Iterator[float]:
+        """In nats, piece by piece; of every rank as many."""
+
+
+class LaneEvaluation(Evaluation):
     """The mean loss over a text, in ``batch_size`` lanes side by side, as fast as training.
 
     Every character but the first is predicted exactly once. A lane starts ``sequence_length``
@@ -39,23 +59,15 @@ class LaneEvaluation:
         *,
         characters: int = 0,
     ) -> None:
-        self._model, self._ids, self._comm, self._T = model, ids, comm, sequence_length
+        self._model, self._ids, self._T = model, ids, sequence_length
         self._lanes = _lanes(len(ids) - 1, batch_size, sequence_length)
         number, run = self._lanes
         self._run = min(run, -(-characters // number)) if characters else run
         ends = [(lane * run, min(lane * run + self._run, len(ids) - 1)) for lane in range(number)]
-        self._predictions = sum(max(0, stop - start) for start, stop in ends)
+        super().__init__(comm, sum(max(0, stop - start) for start, stop in ends))
         first, stop = lane_range(self._lanes.number, comm.rank, comm.size)
         self._starts = np.arange(first, stop) * self._lanes.run
         self._tape = model.tape(sequence_length, stop - first) if stop > first else None
-
-    def mean_loss(self, stop: Stop = never) -> float:
-        """Nats a character, the same on every rank. Raises `StoppedError` if told to ``stop``."""
-        total = np.zeros(1, np.float64)
-        for part in paced(self._sums_of_losses(), self._comm, stop):
-            total += part
-        self._comm.all_reduce(np.zeros(0), total)
-        return float(total[0]) / self._predictions
 
     def _sums_of_losses(self) -> Iterator[float]:
         """One for each piece of ``T`` steps; of a rank without lanes as many zeros."""

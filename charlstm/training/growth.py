@@ -9,6 +9,8 @@ from charlstm.messages import show
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.system.comm import Alone
+from charlstm.text.items import Items
+from charlstm.text.parts import beginning
 from charlstm.text.vocabulary import named
 from charlstm.training.console import Say
 from charlstm.training.dataset import Dataset
@@ -34,9 +36,12 @@ def on_new_characters(dataset: Dataset) -> Iterator[str]:
         yield f"What {name} does not know is read as {data.replacement!r}."
     new = _new_ids(dataset)
     if len(new):
-        share = np.isin(np.asarray(dataset.train[:ENOUGH_TO_COUNT]), new).mean()
+        share = np.isin(beginning(dataset.train, ENOUGH_TO_COUNT), new).mean()
+        characters = vocabulary.code_points[new[new < len(vocabulary.code_points)]].tolist()
+        told = [named(characters)] if characters else []
+        told += [name for name in vocabulary.specials if name not in source.vocabulary.specials]
         yield (
-            f"New to {name}: {named(vocabulary.code_points[new].tolist())}; {share:.2%}"
+            f"New to {name}: {', '.join(told)}; {share:.2%}"
             f" of the text. Its vocabulary grows from {source.vocabulary.size} to"
             f" {vocabulary.size} {vocabulary.unit}."
         )
@@ -44,6 +49,8 @@ def on_new_characters(dataset: Dataset) -> Iterator[str]:
 
 def _on_the_losses(dataset: Dataset) -> Iterator[str]:
     new, source = _new_ids(dataset), dataset.source
+    if isinstance(dataset.validation, Items):
+        return
     text = np.asarray(dataset.validation[:MEASURED])
     old_text = text[~np.isin(text, new)]
     if source is None or not len(new) or len(old_text) < 2:

@@ -10,7 +10,7 @@ import numpy as np
 from charlstm.errors import DivergedError
 from charlstm.nn.finite import OverflowedError, quiet
 from charlstm.saved.progress import AFTER_A_STEP, Progress
-from charlstm.training.evaluation import LaneEvaluation
+from charlstm.training.evaluation import Evaluation
 from charlstm.training.pacing import Stop, StoppedError
 from charlstm.training.trainer import Requests, StepResult, Trainer
 
@@ -42,7 +42,7 @@ class Recorder(Protocol):
 @quiet()  # what overflows is found, and ends the training
 def train(
     trainer: Trainer,
-    evaluation: LaneEvaluation | None,
+    evaluation: Evaluation | None,
     plan: Plan,
     progress: Progress,
     *,
@@ -82,7 +82,7 @@ class _Questions:
 @dataclass
 class _Loop:
     trainer: Trainer
-    evaluation: LaneEvaluation | None
+    evaluation: Evaluation | None
     plan: Plan
     progress: Progress
     recorder: Recorder

@@ -108,6 +108,11 @@ def _check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:
             f" {now.sha256[:8]}..)."
             " Start a new run with --out, perhaps with init_from."
         )
+    if dict(then.held_out) != dict(now.held_out):
+        raise FileError(
+            "data.validation_files, data.test_files: not the texts that this run was begun with."
+            " Start a new run with --out."
+        )
     if checkpoint.vocabulary != dataset.corpus.vocabulary:
         raise FileError(
             "the vocabulary is not the one this run was trained with; did the model that init_from"

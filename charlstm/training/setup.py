@@ -10,8 +10,11 @@ from charlstm.nn.model import CharLM
 from charlstm.saved.checkpoint import Checkpoint, load_parameters
 from charlstm.saved.progress import Progress
 from charlstm.system.comm import Comm
+from charlstm.text.items import Items
+from charlstm.text.parts import beginning
 from charlstm.training.dataset import Dataset
-from charlstm.training.evaluation import LaneEvaluation
+from charlstm.training.evaluation import Evaluation, LaneEvaluation
+from charlstm.training.item_evaluation import ItemEvaluation
 from charlstm.training.loop import Plan
 from charlstm.training.trainer import StepSettings, Trainer
 
@@ -38,7 +41,7 @@ def prepare(
 def give_first_values(model: CharLM, dataset: Dataset) -> None:
     """Those of the model to start from, grown if need be; or of a new one."""
     source, vocabulary = dataset.source, dataset.corpus.vocabulary
-    sample = np.asarray(dataset.train[:ENOUGH_TO_COUNT])
+    sample = beginning(dataset.train, ENOUGH_TO_COUNT)
     counts = np.bincount(sample, minlength=vocabulary.size)
     if source is not None:
         take_over(model, source.model, source.vocabulary.ids_in(vocabulary), counts)
@@ -63,18 +66,22 @@ def _new_trainer(dataset: Dataset, comm: Comm) -> Trainer:
     )
 
 
-def evaluation_of(dataset: Dataset, trainer: Trainer) -> LaneEvaluation | None:
-    if not len(dataset.validation):
+def evaluation_of(dataset: Dataset, trainer: Trainer) -> Evaluation | None:
+    if not dataset.text.validation:
         return None
-    training = dataset.config.training
-    return LaneEvaluation(
-        trainer.model,
-        dataset.validation,
-        training.batch_size,
-        training.sequence_length,
-        trainer.comm,
-        characters=dataset.config.evaluation.characters,
-    )
+    characters = dataset.config.evaluation.characters
+    return evaluation_on_validation(dataset, trainer.model, trainer.comm, characters)
+
+
+def evaluation_on_validation(
+    dataset: Dataset, model: CharLM, comm: Comm, characters: int = 0
+) -> Evaluation:
+    """Of any model of the kind, on all of the part or so many ``characters``."""
+    part, training = dataset.validation, dataset.config.training
+    sizes = training.batch_size, training.sequence_length
+    if isinstance(part, Items):
+        return ItemEvaluation(model, part, *sizes, comm, characters=characters)
+    return LaneEvaluation(model, part, *sizes, comm, characters=characters)
 
 
 def plan_of(dataset: Dataset) -> Plan:

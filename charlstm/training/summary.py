@@ -10,9 +10,10 @@ from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.text.baselines import baselines, excerpt
+from charlstm.text.items import Items
 from charlstm.training.dataset import Dataset
-from charlstm.training.evaluation import LaneEvaluation
 from charlstm.training.samples import written
+from charlstm.training.setup import evaluation_on_validation
 
 
 def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator[str]:
@@ -31,17 +32,19 @@ def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator
 
 def loss_on_all(dataset: Dataset, folder: RunFolder) -> float:
     """Of the best model, where the evaluations on the way read a part of the validation part."""
-    training, model = dataset.config.training, load_model(folder.path).model
-    lanes, steps = training.batch_size, training.sequence_length
-    return LaneEvaluation(model, dataset.validation, lanes, steps, Alone()).mean_loss()
+    model = load_model(folder.path).model
+    return evaluation_on_validation(dataset, model, Alone()).mean_loss()
 
 
 def comparison(dataset: Dataset, loss: float) -> Iterator[str]:
     """Bits per character of ever better methods; ``loss`` is the model's, in nats."""
-    parts = excerpt(dataset.train, dataset.validation)
+    train, validation = dataset.train, dataset.validation
+    if isinstance(train, Items) or isinstance(validation, Items):
+        return  # simple methods would read across the borders of items
+    parts = excerpt(train, validation)
     unit = dataset.corpus.vocabulary.unit
     used = f"Bits per {unit.removesuffix('s')} on the validation part:"
-    if len(parts.train) < len(dataset.train) or len(parts.validation) < len(dataset.validation):
+    if len(parts.train) < len(train) or len(parts.validation) < len(validation):
         used = (
             f"{used.rstrip(':')} (simple methods: on its first {len(parts.validation):,} {unit},"
             f" after {len(parts.train):,} of the training part):"

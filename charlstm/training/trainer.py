@@ -15,6 +15,7 @@ from charlstm.nn.parameter import Array
 from charlstm.nn.schedule import Schedule
 from charlstm.system.comm import Comm, lane_range
 from charlstm.text.batches import Batches
+from charlstm.text.packing import ItemBatches
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Trainer:
     def __init__(
         self,
         model: CharLM,
-        batches: Batches,
+        batches: Batches | ItemBatches,
         *,
         optimizer: Optimizer,
         schedule: Schedule,
@@ -87,10 +88,11 @@ class Trainer:
         Raises `DivergedError`, on every rank and before the update is applied, when loss or
         gradient is not finite.
         """
-        batch = self.step_number % self.steps_per_epoch
-        if batch == 0:
+        if self.step_number % self.steps_per_epoch == 0:
             self.states = self.model.zero_states(self.batches.batch_size)
-        self.batches.batch(batch, self._x, self._y)
+        begins = self.batches.batch(self.step_number, self._x, self._y)
+        if begins is not None:
+            self._tape.begin_at(begins)
         T, B, dropout = len(self._x), self.batch_size, self.settings.dropout
         masks = self.model.draw_masks(dropout, self.step_number, T, B, self.lanes)
         loss, states = self.model.loss_and_gradients(

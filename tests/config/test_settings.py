@@ -96,7 +96,7 @@ def test_what_may_change_on_resume():
     groups = {"model", "data"}
     assert {p for p in fixed if p.partition(".")[0] in groups} == {
         p for p in SETTINGS if p.partition(".")[0] in groups
-    } - {"data.files"}
+    } - {"data.files", "data.validation_files", "data.test_files"}
     assert {p for p in fixed if p.partition(".")[0] not in groups} == {
         "seed",
         "init_from",
@@ -443,6 +443,10 @@ UNUSUAL = {
     "training.clip_norm": 0.0,
     "schedule.kind": "exponential",
     "output.directory": "1e-3",
+    "data.validation_files": ["/a b.txt", "/c*.txt"],
+    "data.test_files": ["/d.txt", "/e"],
+    "data.items": "\n-- %\n",
+    "data.labels": True,
 }
 
 
@@ -516,7 +520,7 @@ def test_default_text_needs_only_files(load_text, tmp_path):
     assert "data.files: expected text" in file_refusal(load_text, text)
     expected = config_with(**{"data.files": f"{tmp_path}/x.txt"})
     assert load_text(text, "data.files=x.txt") == expected
-    assert load_text(text.replace("files: null", "files: x.txt")) == expected
+    assert load_text(text.replace("  files: null", "  files: x.txt")) == expected
 
 
 def test_differences():

@@ -40,6 +40,7 @@ def describe(loaded: LoadedModel) -> dict[str, str]:
         "config": json.dumps(config_to_dict(_without_folders(loaded.config))),
         "unit": loaded.vocabulary.unit,
         "vocabulary": json.dumps(characters_of(loaded.vocabulary)),
+        **({"specials": json.dumps(specials)} if (specials := loaded.vocabulary.specials) else {}),
     }
 
 
@@ -55,6 +56,17 @@ def described_config(texts: Mapping[str, str]) -> Config:
 
 
 def described_vocabulary(texts: Mapping[str, str]) -> Ordered:
+    known, order = _described_characters(texts)
+    if "specials" not in texts:
+        return Ordered(known, order)
+    specials = _json(texts, "specials")
+    if not isinstance(specials, list) or not all(isinstance(name, str) for name in specials):
+        raise FileError(f"specials: expected a JSON list of texts, found {shorten(specials)}")
+    after = np.arange(known.size, known.size + len(specials))
+    return Ordered(known.with_specials(specials), np.concatenate([order, after]))
+
+
+def _described_characters(texts: Mapping[str, str]) -> Ordered:
     if texts.get("unit") == "bytes":
         if "vocabulary" not in texts:
             return in_order(Vocabulary.of_bytes())
@@ -102,13 +114,22 @@ def vocabulary_of(characters: Any) -> Ordered:
 
 
 def _without_folders(config: Config) -> Config:
-    names = tuple(PurePath(file).name for file in config.data.files)
+    data = config.data
     return replace(
         config,
         init_from=None,
-        data=replace(config.data, files=names),
+        data=replace(
+            data,
+            files=_names_of(data.files),
+            validation_files=data.validation_files and _names_of(data.validation_files),
+            test_files=data.test_files and _names_of(data.test_files),
+        ),
         output=replace(config.output, directory=None),
     )
+
+
+def _names_of(files: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(PurePath(file).name for file in files)
 
 
 def _json(texts: Mapping[str, str], name: str) -> Any:

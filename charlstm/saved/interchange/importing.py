@@ -91,7 +91,7 @@ def _check_parameters(
 def _at_start(config: Config, vocabulary: Vocabulary, parameters: dict[str, Array]) -> Checkpoint:
     zeros = {
         name: np.zeros(shape, dtype)
-        for name, (shape, dtype) in expected_arrays(config, vocabulary.size).items()
+        for name, (shape, dtype) in expected_arrays(config, vocabulary).items()
         if not name.startswith("param/")
     }
     optimizer = {n.removeprefix("optimizer/"): a for n, a in zeros.items() if "/" in n}

@@ -1,0 +1,159 @@
+"""A list as a stream of characters: each item after the mark that begins it, and nothing between.
+
+Where lines are the items, the line feed that ends each is also what the next is read after, so it
+is the mark, and an ordinary character. Otherwise the mark is a code point that no text can hold
+(`vocabulary.MARK` and those after it), which the vocabulary turns into a reserved symbol.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from charlstm.errors import FileError
+from charlstm.messages import shorten
+from charlstm.text.vocabulary import END, LABEL, LINE_FEED, MARK, MOST_LABELS, Vocabulary
+
+LINES, PARAGRAPHS = "lines", "paragraphs"
+_NEW_LINE = chr(LINE_FEED)
+_BLANK_LINES = re.compile(r"\r?\n(?:[ \t\r]*\n)+")
+_PERHAPS_BLANK_LINES = re.compile(r"(?:(?:\A|\r?\n)[ \t\r]*)+\Z|\r\Z")
+_LEADING_BLANK_LINES = re.compile(r"(?:[ \t\r]*\n)+")
+_LAST_LINE_END = re.compile(r"\r?\n\Z")
+
+
+class ItemRules(NamedTuple):
+    """How a text is a list: what stands between its items, and whether each begins with a label.
+
+    ``separator``: `LINES`, `PARAGRAPHS` (blank lines between), or a text. With ``labels`` an item
+    is its label, a tab, and its text.
+    """
+
+    separator: str
+    labels: bool = False
+
+    @property
+    def end(self) -> str:
+        """What ends an item, as a character: the line feed, or the mark of ``end``."""
+        return _NEW_LINE if self.separator == LINES else chr(MARK)
+
+    def specials(self, labels: Iterable[str] = ()) -> tuple[str, ...]:
+        """The reserved symbols that a vocabulary of such items has."""
+        end = () if self.separator == LINES else (END,)
+        return (*end, *(LABEL + label for label in labels))
+
+    def fits(self, vocabulary: Vocabulary) -> bool:
+        """Whether a vocabulary is one of such items."""
+        known = self.separator != LINES or LINE_FEED in vocabulary.code_points
+        wanted = self.specials(vocabulary.labels)
+        return known and vocabulary.specials == wanted and self.labels == bool(vocabulary.labels)
+
+    def end_id(self, vocabulary: Vocabulary) -> int:
+        """The symbol that ends an item, and without labels is read before each."""
+        return int(vocabulary.id_table()[ord(self.end)])
+
+    def start_ids(self, vocabulary: Vocabulary) -> list[int]:
+        """The symbols that begin items: that of the end, or those of the labels, in their order."""
+        if not self.labels:
+            return [self.end_id(vocabulary)]
+        return [vocabulary.special(LABEL + label) for label in vocabulary.labels]
+
+
+class LabelError(FileError):
+    """An item without a label, or a label that cannot be."""
+
+
+class Found:
+    """What marking has come across: labels with their numbers, and how many ``empty`` items."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, int] = {}
+        self.empty = 0
+        self._settled = False
+
+    def number_of(self, label: str) -> int:
+        """Raises `LabelError` for one too many, or unknown when all were known."""
+        if label in self.labels:
+            return self.labels[label]
+        if self._settled:
+            raise LabelError(f"label {shorten(label)} is none of the model's")
+        if len(self.labels) == MOST_LABELS:
+            raise LabelError(f"more than {MOST_LABELS:,} labels; does each begin with one?")
+        return self.labels.setdefault(label, len(self.labels))
+
+    def settle(self, labels: Iterable[str]) -> None:
+        """From now on these are all, numbered in their order, and counting starts anew."""
+        self.labels = {label: number for number, label in enumerate(sorted(labels))}
+        self.empty, self._settled = 0, True
+
+
+def marked(texts: Iterable[str], rules: ItemRules, found: Found) -> Iterator[str]:
+    """The text of one file, in pieces, as a list. Raises `LabelError`."""
+    marker = _Marker(rules, found)
+    for text in texts:
+        yield marker.feed(text)
+    yield marker.feed("", final=True)
+
+
+class _Marker:
+    def __init__(self, rules: ItemRules, found: Found) -> None:
+        self._rules, self._found = rules, found
+        self._separator = _separator(rules.separator)
+        self._held = ""
+        self._open = False
+        self._number = 1
+
+    def feed(self, text: str, *, final: bool = False) -> str:
+        *done, rest = self._separator.split(self._held + text)
+        out = []
+        for part in done:
+            out.append(self._more(part))
+            self._close()
+        cut = len(_LAST_LINE_END.sub("", rest)) if final else self._certain(rest)
+        self._held = rest[cut:]
+        return "".join([*out, self._more(rest[:cut])])
+
+    def _more(self, part: str) -> str:
+        """What the open item goes on with, or begins with."""
+        if self._open:
+            return part
+        if self._rules.separator == PARAGRAPHS and (blank := _LEADING_BLANK_LINES.match(part)):
+            part = part[blank.end() :]
+        if not part:
+            return ""
+        start, text = self._labelled(part) if self._rules.labels else (self._rules.end, part)
+        self._open = bool(text)
+        return start + text if text else ""
+
+    def _labelled(self, part: str) -> tuple[str, str]:
+        label, tab, text = part.partition("\t")
+        if not tab or not label:
+            raise LabelError(f"item {self._number:,}: no label and tab first: {shorten(part)}")
+
+        first = MARK + len(self._rules.specials())
+        return chr(first + self._found.number_of(label)), text
+
+    def _close(self) -> None:
+        if self._open or self._rules.separator != PARAGRAPHS:  # no paragraph is empty
+            self._found.empty += not self._open
+            self._number += 1
+        self._open = False
+
+    def _certain(self, rest: str) -> int:
+        """How much of what follows the last separator is part of an item, whatever comes next."""
+        separator = self._rules.separator
+        if self._rules.labels and not self._open and not rest.partition("\t")[2]:
+            return 0
+        if separator == LINES:
+            return len(rest)
+        if separator == PARAGRAPHS:
+            blank = _PERHAPS_BLANK_LINES.search(rest)
+            return blank.start() if blank else len(rest)
+        longest = min(len(separator) - 1, len(rest))
+        kept = next(n for n in range(longest, -1, -1) if rest.endswith(separator[:n]))
+        return len(rest) - max(kept, 2 * rest.endswith(_NEW_LINE))
+
+
+def _separator(name: str) -> re.Pattern[str]:
+    if name == PARAGRAPHS:
+        return _BLANK_LINES
+    return re.compile(re.escape(_NEW_LINE if name == LINES else name))
