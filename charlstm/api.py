@@ -8,13 +8,11 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlstm.config.reading import config_from_dict, load_config
 from charlstm.config.settings import Config
@@ -22,32 +20,19 @@ from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError, UserError
 from charlstm.from_config import text_rules_of
 from charlstm.look.score import Part, Score, exact_losses
-from charlstm.nn.sampling import DRAWS_AT_ONCE, Choice, Draws, generate
 from charlstm.saved.checkpoint import LoadedModel, load_model
 from charlstm.saved.interchange.exporting import export
 from charlstm.saved.progress import Progress
 from charlstm.text.encoding import decode_stream, encode_string
-from charlstm.text.vocabulary import Ids, Vocabulary, until
+from charlstm.text.vocabulary import Ids, Vocabulary
+from charlstm.writing.options import Options, SampleOptions
+from charlstm.writing.texts import Writer, start_of
 
 __all__ = ["Model", "Part", "Score", "Training", "load", "train"]
 
 Name = str | PathLike[str]
 
 MOST_TEXTS = 100_000
-LARGEST_GROUP = 1024
-
-
-class SampleOptions(TypedDict, total=False):
-    """The options of `Model.sample`, where they are explained."""
-
-    length: int
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int | None
-    stop: str | None
-    skip_unknown: bool
-    errors: str
 
 
 def load(path: Name) -> "Model":
@@ -114,6 +99,10 @@ class Model:
         top_p: float = 1.0,
         seed: int | None = None,
         stop: str | None = None,
+        only: str | None = None,
+        ban: str = "",
+        match: str | None = None,
+        min_length: int = 0,
         skip_unknown: bool = False,
         errors: str = "replace",
     ) -> str:
@@ -122,7 +111,9 @@ class Model:
         ``temperature``: below 1 safer, above 1 wilder; 0 always takes the likeliest. ``top_k``:
         choose among the k likeliest characters (0: all); ``top_p``: among the likeliest that
         together have probability p. ``seed`` repeats a text; None draws one. ``stop``: end before
-        this text. Characters of the prompt that the model does not know raise
+        this text. ``only`` these characters, or none of ``ban``; ``match``: what is written matches
+        this regular expression as a whole, with at least ``min_length`` characters (extra:
+        patterns; docs/sampling.md). Characters of the prompt that the model does not know raise
         `UnknownCharacterError`, or are left out with ``skip_unknown``. ``errors``: as of
         `bytes.decode`, for what a model of bytes writes that is no UTF-8.
 
@@ -130,6 +121,8 @@ class Model:
         >>> model = charlstm.load("runs/abc")
         >>> model.sample("ab", length=7, temperature=0)
         'cabcabc'
+        >>> set(model.sample("ab", length=7, only="bc")) <= {"b", "c"}
+        True
         >>> model.sample("ab", length=7, seed=1) == model.sample("ab", length=7, seed=1)
         True
         """
@@ -141,6 +134,10 @@ class Model:
             top_p=top_p,
             seed=seed,
             stop=stop,
+            only=only,
+            ban=ban,
+            match=match,
+            min_length=min_length,
             skip_unknown=skip_unknown,
             errors=errors,
         )
@@ -154,15 +151,7 @@ class Model:
         >>> list(model.stream("c", length=3, temperature=0))
         ['a', 'b', 'c']
         """
-        made = self._generate(1, 0, prompt, options)
-        return until(options.get("stop"), self._decoded(made, options.get("errors", "replace")))
-
-    def _decoded(self, made: Iterator[NDArray[np.intp]], errors: str) -> Iterator[str]:
-        decoder = self.vocabulary.decoder(errors)
-        for ids in made:
-            yield decoder.decode(ids)
-        if held_back := decoder.decode(np.empty(0, np.intp), final=True):
-            yield held_back
+        return Writer(self.loaded, prompt, Options(**options)).stream()
 
     def samples(self, count: int, prompt: str = "", **options: Unpack[SampleOptions]) -> list[str]:
         """``count`` texts at once, with the options of `sample`; much faster than one by one.
@@ -174,7 +163,8 @@ class Model:
         >>> model.samples(2, "a", length=5, temperature=0)
         ['bcabc', 'bcabc']
         """
-        _require_count(count, options.get("seed"))
+        if not 1 <= count <= MOST_TEXTS:
+            raise ConfigError(f"sampling: 1 to {MOST_TEXTS:,} texts at once")
         return list(self.iter_samples(count, prompt, **options))
 
     def iter_samples(
@@ -188,21 +178,7 @@ class Model:
         >>> next(endless)
         'bcabc'
         """
-        if options.get("seed") is None:
-            options["seed"] = Draws.fresh_seed()
-        stop, errors = options.get("stop"), options.get("errors", "replace")
-        size = self._group(options.get("length", 500))
-        for first in range(0, count, size):
-            group = min(size, count - first)
-            made = self._generate(group, first, prompt, options)
-            ids = np.fromiter(chain.from_iterable(made), self.vocabulary.id_dtype)
-            for text in ids.reshape(-1, group).T:
-                yield "".join(until(stop, [self.vocabulary.decode(text, errors)]))
-
-    def _group(self, length: int) -> int:
-        """How many texts are made side by side: their ids, draws and scores take some 100 MB."""
-        each = length + 8 * DRAWS_AT_ONCE + 32 * self.vocabulary.size
-        return max(1, min(LARGEST_GROUP, 100_000_000 // each))
+        return Writer(self.loaded, prompt, Options(**options)).texts(count)
 
     def score(self, text: str | bytes) -> Score:
         """How well the model predicts ``text``: each character but the first, exactly.
@@ -240,28 +216,7 @@ class Model:
 
     def start(self, prompt: str, *, skip_unknown: bool = False) -> Ids:
         """The ids that the model reads before it writes; those of a line end without a prompt."""
-        ids = self.vocabulary.encode(prompt, skip_unknown=skip_unknown)
-        return ids if len(ids) else self.vocabulary.default_start()
-
-    def _generate(
-        self, count: int, first: int, prompt: str, options: SampleOptions
-    ) -> Iterator[NDArray[np.intp]]:
-        length, temperature = options.get("length", 500), options.get("temperature", 1.0)
-        top_k, top_p, seed = options.get("top_k", 0), options.get("top_p", 1.0), options.get("seed")
-        _require_count(count, seed)
-        if not (length >= 0 and 0 <= temperature <= 1e6 and top_k >= 0 and 0 < top_p <= 1):
-            raise ConfigError(
-                "sampling: length, temperature, top_k: at least 0; top_p: above 0, at most 1"
-            )
-        return generate(
-            self.loaded.model,
-            self.start(prompt, skip_unknown=options.get("skip_unknown", False)),
-            count=count,
-            length=length,
-            choice=Choice(temperature, top_k, top_p),
-            seed=Draws.fresh_seed() if seed is None else seed,
-            first=first,
-        )
+        return start_of(self.vocabulary, prompt, skip_unknown=skip_unknown)
 
     def _score(self, ids: Ids) -> Score:
         if len(ids) < 2:
@@ -269,11 +224,6 @@ class Model:
             raise FileError(f"a text of {len(ids)} {unit}: there is nothing to predict")
         nats = np.concatenate(list(exact_losses(self.loaded.model, ids)))
         return Score(ids, self.vocabulary, nats)
-
-
-def _require_count(count: int, seed: int | None) -> None:
-    if not 1 <= count <= MOST_TEXTS or not (seed is None or seed >= 0):
-        raise ConfigError(f"sampling: 1 to {MOST_TEXTS:,} texts at once; seed: at least 0")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ ROOMS = [
     "__main__",
     "cli",
     "api",
-    "training look",
+    "training look writing",
     "saved",
     "from_config",
     "text",

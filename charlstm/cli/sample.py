@@ -1,16 +1,15 @@
 """``charlstm sample``."""
 
 import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from charlstm.cli.arguments import Number, PathName, WholeNumber
 from charlstm.messages import printable
-
-if TYPE_CHECKING:
-    from charlstm.api import SampleOptions
 
 
 @click.command("sample")
@@ -53,31 +52,49 @@ if TYPE_CHECKING:
     help="Repeats a text.",
 )
 @click.option("--stop", show_default="none", help="End a text before this one.")
+@click.option("--only", metavar="CHARS", show_default="all", help="Write these characters only.")
+@click.option(
+    "--ban",
+    metavar="CHARS",
+    default="",
+    show_default="none",
+    help="Write none of these characters.",
+)
+@click.option(
+    "--match",
+    metavar="REGEX",
+    show_default="none",
+    help="Write what matches this regular expression as a whole.",
+)
+@click.option(
+    "--min-length",
+    default=0,
+    show_default=True,
+    type=WholeNumber(0),
+    help="With --match: characters at least.",
+)
 @click.option("--skip-unknown", is_flag=True, help="Leave out what the model has never seen.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr.")
 def command(
     path: Path,
     *,
-    length: int,
     prompt: str,
-    temperature: float,
-    top_k: int,
-    top_p: float,
     count: int,
     seed: int | None,
-    stop: str | None,
-    skip_unknown: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     r"""Write text.
 
     CHECKPOINT is a file or a run folder, which means its best checkpoint. The text goes to
     stdout as UTF-8 while it is made (of a model of bytes: as those bytes); several texts are
-    separated by a line of dashes.
+    separated by a line of dashes. With --match the text ends where the expression lets nothing
+    more follow, or where the model goes on with what it does not; never later than --length.
 
     \b
     charlstm sample runs/quickstart
     charlstm sample runs/quickstart -n 300 -p "The harbour" -t 0.7 --seed 1
+    charlstm sample runs/quickstart --count 5 --match "(Mr|Mrs)\. [A-Z][a-z]+"
     """
     from charlstm.api import load
     from charlstm.messages import show
@@ -87,31 +104,26 @@ def command(
     model = load(path)
     if prompt == "-":
         prompt = read_stdin(model.vocabulary.unit)
-    if not len(model.vocabulary.encode(prompt, skip_unknown=skip_unknown)):
+    if not len(model.vocabulary.encode(prompt, skip_unknown=options["skip_unknown"])):
         prompt = ""
     if seed is None:
         seed = Draws.fresh_seed()
+    options |= {"seed": seed, "errors": "replace" if sys.stdout.isatty() else "surrogateescape"}
+    pieces: Iterable[str]
+    if count == 1:
+        pieces = chain([prompt], model.stream(prompt, **options), ["\n"])
+    else:
+        pieces = between_dashes(prompt, model.iter_samples(count, prompt, **options))
     if not quiet:
         repeat = f"step {model.step:,}, seed {seed} (repeat with --seed {seed})"
         click.echo(f"{show(model.path)}: {repeat}", err=True)
-    options: SampleOptions = {
-        "length": length,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "seed": seed,
-        "stop": stop,
-        "skip_unknown": skip_unknown,
-        "errors": "replace" if sys.stdout.isatty() else "surrogateescape",
-    }
-    if count == 1:
-        write(prompt)
-        for piece in model.stream(prompt, **options):
-            write(piece)
-        write("\n")
-        return
-    for number, text in enumerate(model.iter_samples(count, prompt, **options)):
-        write(("" if number == 0 else "-" * 40 + "\n") + prompt + text + "\n")
+    for piece in pieces:
+        write(piece)
+
+
+def between_dashes(prompt: str, texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        yield ("" if number == 0 else "-" * 40 + "\n") + prompt + text + "\n"
 
 
 def write(text: str) -> None:

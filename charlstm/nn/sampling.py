@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.nn.automaton import ENDS, Route
 from charlstm.nn.cells import State
 from charlstm.nn.finite import finite_logits, is_tame, quiet, watched
 from charlstm.nn.model import CharLM
@@ -18,6 +19,7 @@ AnyIds = NDArray[np.integer[Any]]
 
 DRAWS_AT_ONCE = 1024
 PROMPT_CHUNK = 128
+ENDED = -1  # no id: the text is complete
 COLDEST = 1e-100  # as good as 0, and scores divided by it do not overflow
 
 
@@ -72,12 +74,14 @@ def generate(
     choice: Choice,
     seed: int,
     first: int = 0,
+    route: Route | None = None,
 ) -> Iterator[NDArray[np.intp]]:
     """``length`` times the next ids of ``count`` texts, ``(count,)``, after the ids of ``start``.
 
     ``start`` must not be empty: a model predicts what follows something. The texts are those from
-    the number ``first`` on of all that ``seed`` stands for. Raises `OverflowedError` where the
-    scores are not finite.
+    the number ``first`` on of all that ``seed`` stands for. With a ``route`` (for this ``length``)
+    they keep to it; `ENDED` stands in the place of the ids of a text that has ended, until all
+    have. Raises `OverflowedError` where the scores are not finite.
     """
     logits, states = _read(model, start, count)
     draws = Draws(seed, count, first)
@@ -86,14 +90,50 @@ def generate(
     pick = choose
     if not is_tame(model):
         step, pick = watched(model, step), quiet()(choose)
+    led = None if route is None else _Led(route, count, length)
     for _ in range(length):
-        ids = pick(logits, choice, draws.next())
-        yield ids
+        if led is None:
+            ids = pick(logits, choice, draws.next())
+            yield ids
+        else:
+            ids = pick(led.only_allowed(logits), choice, draws.next())
+            yield led.follow(ids)
+            if led.all_have_ended:
+                return
         logits = step(ids)
 
 
+class _Led:
+    """Where texts that are written side by side stand on their route."""
+
+    def __init__(self, route: Route, count: int, length: int) -> None:
+        self._route = route
+        self._states = np.zeros(count, np.int32)
+        self._left = np.full(count, length, np.int64)
+        self._ended = np.zeros(count, np.bool_)
+
+    @property
+    def all_have_ended(self) -> bool:
+        return bool(self._ended.all())
+
+    def only_allowed(self, logits: Array) -> Array:
+        allowed = self._route.allowed(self._states, self._left)
+        return np.where(allowed, logits, -np.inf)
+
+    def follow(self, ids: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The ids, with `ENDED` for the texts that they end, or that had ended."""
+        after = self._route.advance(self._states, ids)
+        self._ended |= after == ENDS
+        self._states = np.where(self._ended, self._states, after)
+        self._left -= ~self._ended
+        return np.where(self._ended, ENDED, ids)
+
+
 def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray[np.intp]:
-    """One id for each row of ``logits`` ``(B, V)``, by the uniform numbers ``draws`` ``(B,)``."""
+    """One id for each row of ``logits`` ``(B, V)``, by the uniform numbers ``draws`` ``(B,)``.
+
+    Here alone scores become a choice. What may not follow has the score -inf.
+    """
     if choice.temperature == 0.0:
         return np.asarray(logits.argmax(axis=1))
     scores = logits.astype(np.float64)

@@ -1,0 +1,1 @@
+"""What a trained model writes, and what may be asked of it."""
