@@ -255,6 +255,30 @@ def test_a_model_of_bytes(browser: WriterBrowser, tmp_path: Path):
     assert any(sign.startswith("\\x") for sign in signs)
 
 
+def test_a_character_of_several_bytes_is_taken_whole(browser: WriterBrowser, tmp_path: Path):
+    loaded = a_model(text="жшц😀\n", unit="bytes")
+    browser.open(loaded, tmp_path)
+    browser.put("ж")
+    before = browser.wait("Array.from(page.reader.logits)")
+    lead = int(loaded.vocabulary.encode("ш")[0])
+    character = browser.wait("page.reader.characterFrom(args[0])", lead)
+    model = rounded(loaded, "float16")
+    ids = [*loaded.vocabulary.encode("ж").tolist(), lead]
+    inner = [code for code in range(loaded.vocabulary.size) if is_inner(loaded, code)]
+    second = max(inner, key=lambda code: logits_of(model, ids)[-1][code])
+    assert character == loaded.vocabulary.decode(np.array([lead, second]))
+    assert browser.wait("Array.from(page.reader.logits)") == before
+    for button in browser.next_ones():
+        assert button.is_enabled() != is_inner(loaded, int(button.get_attribute("data-id")))
+    next(button for button in browser.next_ones() if button.is_enabled()).click()
+    WebDriverWait(browser.driver, 5).until(lambda _: len(browser.text()) == 2)
+    assert "\ufffd" not in browser.text()
+
+
+def is_inner(loaded: LoadedModel, id: int) -> bool:
+    return bool(0x80 <= loaded.vocabulary.code_points[id] < 0xC0)
+
+
 def test_a_text_goes_through_what_the_models_did(browser: WriterBrowser, tmp_path: Path):
     text = "Caf\u00e9\n_a"
     loaded = a_model(text=text, newlines="normalize", normalize="NFC", min_count=2, replacement="_")

@@ -53,6 +53,11 @@ class Characters extends Alphabet {
     return String.fromCodePoint(facts.codes[id]);
   }
 
+  // Whether a character can begin with it.
+  begins() {
+    return true;
+  }
+
   sign(id) {
     return signOf(this.text(id));
   }
@@ -75,6 +80,10 @@ class Bytes extends Alphabet {
     if (/\p{Cs}/u.test(character)) return [];  // half of a pair: it has no UTF-8
     const ids = Array.from(new TextEncoder().encode(character), (byte) => this.idOf.get(byte));
     return ids.includes(undefined) ? [] : ids;
+  }
+
+  begins(id) {
+    return facts.codes[id] < 0x80 || (facts.codes[id] >= 0xc2 && facts.codes[id] < 0xf5);
   }
 
   // "" for a part of a character.

@@ -9,7 +9,7 @@ class Page {
     this.alphabet = Alphabet.of(facts.unit);
     this.reader = new Reader(model, this.alphabet);
     this.shading = new Shading($("shaded"));
-    this.next = new NextCharacters($("next"), this.alphabet, (text) => this.append(text));
+    this.next = new NextCharacters($("next"), this.alphabet, (id) => this.append(id));
     this.isWriting = false;
     this.before = null;  // the text before the model wrote
     this.drawn = 0;
@@ -19,7 +19,7 @@ class Page {
   async follow() {
     const isRead = await this.attempt(() => this.reader.follow($("text").value, (share) => {
       this.draw();
-      if (share < 1) this.say(`Reading, ${Math.floor(100 * share)} %`);
+      if (share < 1) this.say(`Reading, ${10 * Math.floor(10 * share)} %`);
     }));
     if (!isRead) return false;
     this.draw(true);
@@ -28,9 +28,9 @@ class Page {
     return true;
   }
 
-  append(text) {
-    this.before = null;
-    this.put(text);
+  append(id) {
+    this.forgetBefore();
+    this.put(this.reader.characterFrom(id));
     return this.follow();
   }
 
@@ -82,6 +82,7 @@ class Page {
     this.put(this.pending);
     this.pending = "";
     this.draw(true);
+    $("shaded").scrollTop = $("shaded").scrollHeight;
   }
 
   showWriting(is) {
@@ -95,10 +96,14 @@ class Page {
 
   takeBack() {
     $("text").value = this.before;
-    this.before = null;
-    $("back").disabled = true;
+    this.forgetBefore();
     $("text").focus();
     return this.follow();
+  }
+
+  forgetBefore() {
+    this.before = null;
+    $("back").disabled = true;
   }
 
   seed() {
@@ -117,7 +122,6 @@ class Page {
     if (!isNow && isCalm.matches && now < this.drawn + CALM) return;
     this.drawn = now;
     this.shading.draw(this.reader);
-    $("shaded").scrollTop = $("shaded").scrollHeight;
     const mean = this.reader.meanBits(), one = facts.unit === "bytes" ? "byte" : "character";
     $("mean").textContent = Number.isNaN(mean) ? "" : `${mean.toFixed(3)} bits a ${one} on average`;
   }
@@ -145,8 +149,7 @@ class Page {
 
   listen() {
     $("text").oninput = () => {
-      this.before = null;
-      $("back").disabled = true;
+      this.forgetBefore();
       return this.follow();
     };
     $("write").onclick = () => this.toggle();

@@ -91,6 +91,20 @@ class Reader {
     yield decoder.end();
   }
 
+  // The character that begins with `id`: of several bytes, each is the likeliest after the last.
+  characterFrom(id) {
+    const { model, alphabet } = this;
+    const state = model.state(), logits = this.logits.slice(), decoder = alphabet.decoder();
+    let text = decoder.decode(id);
+    while (!text) {
+      id = likeliest(model.step(id).map((score, next) => alphabet.begins(next) ? -Infinity : score));
+      text = decoder.decode(id);
+    }
+    model.restore(state);
+    this.logits.set(logits);
+    return text;
+  }
+
   meanBits() {
     const known = this.bits.filter((bits) => !Number.isNaN(bits));
     return known.length ? known.reduce((sum, bits) => sum + bits) / known.length : NaN;

@@ -56,7 +56,7 @@ class NextCharacters {
     this.buttons = Array.from({ length: SHOWN }, () => make(
       "button", { type: "button" }, make("kbd"), make("span"), make("i")));
     for (const button of this.buttons) {
-      button.onclick = () => take(this.alphabet.text(Number(button.dataset.id)));
+      button.onclick = () => take(Number(button.dataset.id));
     }
     element.replaceChildren(...this.buttons);
   }
@@ -74,10 +74,10 @@ class NextCharacters {
     const percent = `${(100 * probability).toFixed(1)} %`;
     const [sign, share, bar] = button.children;
     button.dataset.id = id;
-    button.disabled = this.alphabet.text(id) === "";
+    button.disabled = !this.alphabet.begins(id);
     button.setAttribute("aria-label", `${this.alphabet.word(id)}, ${percent}`);
     sign.textContent = this.alphabet.sign(id);
     share.textContent = percent;
-    bar.style.width = `${100 * probability}%`;
+    bar.style.width = `calc(${probability} * (100% - 16px))`;
   }
 }
