@@ -25,20 +25,21 @@ def losses_on_page(loaded: LoadedModel, weights: str, name: Path | None) -> Loss
     """On the beginning of the text ``name``, or without one of the validation part, if that can be
     read here without asking. Raises `FileError` for a text that was named.
     """
-    text = text_to_score([name], loaded) if name is not None else _validation_part(loaded)
-    if text is None:
+    if name is not None:
+        return _losses(text_to_score([name], loaded), loaded, weights)
+    try:
+        if texts_elsewhere(loaded):
+            return None
+        return _losses(part_to_score("validation", loaded), loaded, weights)
+    except FileError:
         return None
+
+
+def _losses(text: TextToScore, loaded: LoadedModel, weights: str) -> Losses:
     part = "" if len(text.ids) <= ENOUGH else f", first {ENOUGH:,} {loaded.vocabulary.unit}"
     start = replace(text, ids=text.ids[:ENOUGH])
     exact, after = (_loss(start, model) for model in (loaded, rounded(loaded, weights)))
     return Losses(text.name + part, bits(exact), bits(after))
-
-
-def _validation_part(loaded: LoadedModel) -> TextToScore | None:
-    try:
-        return None if texts_elsewhere(loaded) else part_to_score("validation", loaded)
-    except FileError:
-        return None
 
 
 def _loss(text: TextToScore, loaded: LoadedModel) -> float:

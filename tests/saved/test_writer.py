@@ -139,7 +139,9 @@ def test_float64_is_rounded_too():
 def test_what_a_text_goes_through_is_told():
     facts = facts_of(page(a_model(newlines="normalize", min_count=2, replacement="_")))
     assert (facts["newlines"], facts["replacement"]) == ("normalize", "_")
-    assert facts["start"] == Vocabulary.of_characters(map(ord, PROSE)).encode("\n").tolist()
+    newline = Vocabulary.of_characters(map(ord, PROSE)).encode("\n").tolist()
+    assert facts["starts"] == [{"label": "", "ids": newline}]
+    assert facts["end"] is None
 
 
 def test_what_rounding_costs_is_told_of_the_beginning(tmp_path: Path, monkeypatch):

@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from writers import CELLS, PROSE, a_model, logits_of, trained_model
 
 from charlstm.api import Model
+from charlstm.nn.model import CharLM
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.writer.page import page
 from charlstm.saved.writer.weights import rounded
@@ -289,6 +290,60 @@ def test_a_text_goes_through_what_the_models_did(browser: WriterBrowser, tmp_pat
     assert [piece["ids"][0] for piece in found] == expected
 
 
+def of_items(items: str, specials: tuple[str, ...], *, labels: bool = False) -> LoadedModel:
+    """Of a list: each item is read from a state of zero."""
+    plain = a_model(text="abc\n", items=items, labels=labels)
+    vocabulary = plain.vocabulary.with_specials(specials)
+    model = CharLM(replace(plain.model.shape, vocabulary_size=vocabulary.size), seed=4)
+    return replace(plain, vocabulary=vocabulary, model=model)
+
+
+def bits_of_item(loaded: LoadedModel, start: int, text: str) -> list[float]:
+    """Of each character, after what an item begins with."""
+    ids = [start, *loaded.vocabulary.encode(text).tolist()]
+    scores = logits_of(rounded(loaded, "float16"), ids[:-1]).astype(float)
+    of_next = scores[range(len(text)), ids[1:]]
+    return list((np.logaddexp.reduce(scores, axis=1) - of_next) / np.log(2))
+
+
+def test_each_line_of_a_list_is_read_from_its_beginning(browser: WriterBrowser, tmp_path: Path):
+    loaded = of_items("lines", ())
+    browser.open(loaded, tmp_path)
+    browser.put("abba\ncab")
+    end = int(loaded.vocabulary.encode("\n")[0])
+    expected = bits_of_item(loaded, end, "abba\n") + bits_of_item(loaded, end, "cab")
+    np.testing.assert_allclose(browser.wait("page.reader.bits"), expected, rtol=0, atol=1e-4)
+
+
+def test_the_end_of_an_item_ends_the_writing(browser: WriterBrowser, tmp_path: Path):
+    loaded = of_items("paragraphs", ("end",))
+    browser.open(loaded, tmp_path)
+    end = loaded.vocabulary.size - 1
+    browser.put("abc")
+    expected = bits_of_item(loaded, end, "abc")
+    np.testing.assert_allclose(browser.wait("page.reader.bits"), expected, rtol=0, atol=1e-4)
+    (sign,) = [b for b in browser.next_ones() if b.get_attribute("data-id") == str(end)]
+    assert sign.text.startswith("end")
+    assert not sign.is_enabled()
+    browser.wait("page.reader.model.b_y[args[0]] = 3", end)
+    browser.put("ab")
+    browser.set(length=1000, seed=1, temperature=1)
+    assert len(browser.write()) < 100
+
+
+def test_a_label_is_chosen(browser: WriterBrowser, tmp_path: Path):
+    loaded = of_items("lines", ("label:<b>", "label:spam"), labels=True)
+    browser.open(loaded, tmp_path)
+    browser.put("ab")
+    for option, number in (("<b>", 4), ("spam", 5)):
+        browser.find(f"#label option:nth-child({number - 3})").click()
+        assert browser.shown("label") == "<b>spam"
+        assert browser.run("return document.getElementById('label').value") == option
+        browser.wait("await page.follow()")
+        expected = bits_of_item(loaded, number, "ab")
+        np.testing.assert_allclose(browser.wait("page.reader.bits"), expected, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [WIDE, (800, 900), NARROW], ids=["wide", "middle", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_in_both_schemes(
@@ -337,6 +392,7 @@ def test_contrast_is_enough(scheme: str, browser: WriterBrowser, tmp_path: Path)
 def test_everything_has_a_name(browser: WriterBrowser, tmp_path: Path):
     browser.open(a_model(), tmp_path)
     browser.put("The ")
+    assert not browser.find("#label").is_displayed()
     for element in browser.driver.find_elements(By.CSS_SELECTOR, "button, input, textarea"):
         assert element.accessible_name
     assert browser.find("#text").accessible_name == "Text"

@@ -60,11 +60,23 @@ def _facts(loaded: LoadedModel) -> dict[str, Any]:
         "epsilon": shape.norm_epsilon,
         "unit": vocabulary.unit,
         "codes": vocabulary.code_points.tolist(),
-        "start": vocabulary.default_start().tolist(),
+        "specials": vocabulary.specials,
+        "starts": _starts(loaded),
+        "end": None if rules.items is None else rules.items.end_id(vocabulary),
         "newlines": rules.newlines,
         "normalize": rules.normalize,
         "replacement": rules.replacement,
     }
+
+
+def _starts(loaded: LoadedModel) -> list[dict[str, Any]]:
+    """What is read before a text; one for each label, where items of a list have some."""
+    vocabulary, items = loaded.vocabulary, text_rules_of(loaded.config).items
+    if items is None:
+        return [{"label": "", "ids": vocabulary.default_start().tolist()}]
+    labels = vocabulary.labels or ("",)
+    starts = zip(labels, items.start_ids(vocabulary), strict=True)
+    return [{"label": label, "ids": [start]} for label, start in starts]
 
 
 def _data(model: CharLM, weights: str) -> Iterator[str]:

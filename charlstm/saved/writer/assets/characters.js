@@ -1,12 +1,12 @@
 // Text to ids and back: one id a character, or one a byte of its UTF-8.
 
-const SIGNS = { "\n": "↵", "\t": "→", " ": "␣", "\u00a0": "⍽", "\x7f": "␡" };
-const WORDS = { "\n": "line end", "\t": "tab", " ": "space" };
+const SIGNS = new Map([["\n", "↵"], ["\t", "→"], [" ", "␣"], ["\u00a0", "⍽"], ["\x7f", "␡"]]);
+const WORDS = new Map([["\n", "line end"], ["\t", "tab"], [" ", "space"]]);
 
 // Something that can be seen, whatever the character is.
 function signOf(character) {
   const code = character.codePointAt(0);
-  if (Object.hasOwn(SIGNS, character)) return SIGNS[character];
+  if (SIGNS.has(character)) return SIGNS.get(character);
   if (code < 0x20) return String.fromCodePoint(0x2400 + code);
   if (/\p{M}/u.test(character)) return `◌${character}`;
   return /[\p{C}\p{Z}]/u.test(character) ? nameOf(code) : character;
@@ -25,6 +25,21 @@ function nameOf(code) {
 class Alphabet {
   constructor() {
     this.idOf = new Map(facts.codes.map((code, id) => [code, id]));
+  }
+
+  // What ends an item of a list or begins one: no text has it, and it writes nothing.
+  isReserved(id) {
+    return id >= facts.codes.length;
+  }
+
+  // Something that can be seen, and that a screen reader says.
+  sign(id) {
+    if (this.isReserved(id)) return facts.specials[id - facts.codes.length];
+    return this.text(id) ? signOf(this.text(id)) : `\\x${facts.codes[id].toString(16)}`;
+  }
+
+  word(id) {
+    return WORDS.get(this.text(id)) ?? this.sign(id);
   }
 
   static of(unit) {
@@ -49,21 +64,14 @@ class Characters extends Alphabet {
     return facts.replacement ? this.ids(facts.replacement) : [];
   }
 
+  // "" for what is no character.
   text(id) {
-    return String.fromCodePoint(facts.codes[id]);
+    return this.isReserved(id) ? "" : String.fromCodePoint(facts.codes[id]);
   }
 
   // Whether a character can begin with it.
-  begins() {
-    return true;
-  }
-
-  sign(id) {
-    return signOf(this.text(id));
-  }
-
-  word(id) {
-    return WORDS[this.text(id)] ?? this.sign(id);
+  begins(id) {
+    return !this.isReserved(id);
   }
 
   decoder() {
@@ -82,21 +90,12 @@ class Bytes extends Alphabet {
     return ids.includes(undefined) ? [] : ids;
   }
 
-  begins(id) {
-    return facts.codes[id] < 0x80 || (facts.codes[id] >= 0xc2 && facts.codes[id] < 0xf5);
-  }
-
-  // "" for a part of a character.
   text(id) {
     return facts.codes[id] < 0x80 ? String.fromCodePoint(facts.codes[id]) : "";
   }
 
-  sign(id) {
-    return this.text(id) ? signOf(this.text(id)) : `\\x${facts.codes[id].toString(16)}`;
-  }
-
-  word(id) {
-    return this.text(id) ? WORDS[this.text(id)] ?? this.sign(id) : `byte ${this.sign(id)}`;
+  begins(id) {
+    return facts.codes[id] < 0x80 || (facts.codes[id] >= 0xc2 && facts.codes[id] < 0xf5);
   }
 
   // What is no UTF-8 becomes U+FFFD; the bytes of a character are held back until all are there.

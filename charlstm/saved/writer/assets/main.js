@@ -87,7 +87,7 @@ class Page {
 
   showWriting(is) {
     this.isWriting = is;
-    $("text").readOnly = is;
+    $("text").readOnly = $("label").disabled = is;
     $("text").setAttribute("aria-busy", String(is));
     $("write").textContent = is ? "Stop" : "Write";
     for (const button of $("next").children) button.inert = is;
@@ -152,6 +152,10 @@ class Page {
       this.forgetBefore();
       return this.follow();
     };
+    $("label").onchange = () => {
+      this.reader.beginWith(facts.starts[$("label").selectedIndex].ids);
+      return this.follow();
+    };
     $("write").onclick = () => this.toggle();
     $("back").onclick = () => this.takeBack();
     $("temperature").oninput = () => { $("shown").textContent = Number($("temperature").value).toFixed(2); };
@@ -176,8 +180,14 @@ function describe() {
     + `step ${facts.step.toLocaleString("en")} of its training. All of it is in this file.`;
 }
 
+function offerLabels() {
+  $("label").append(...facts.starts.map(({ label }) => make("option", { textContent: label })));
+  $("label").parentElement.hidden = facts.starts.length < 2;
+}
+
 async function start() {
   describe();
+  offerLabels();
   const page = new Page(await Model.load());
   page.listen();
   await page.follow();

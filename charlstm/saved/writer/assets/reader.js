@@ -14,16 +14,29 @@ class Reader {
     this.bits = [];  // NaN where nothing was read before
     this.marks = [];  // marks[k]: the state before id number k * MARK
     this.turn = 0;
+    this.start = facts.starts[0].ids;
     this.logits = null;
   }
 
-  // Before a text stands what `charlstm sample` reads where there is no prompt.
+  // Before a text stands what `charlstm sample` reads where there is no prompt; before each item of
+  // a list what the items begin with.
   begin() {
     this.model.forget();
-    for (const id of facts.start) this.step(id);
+    for (const id of this.start) this.read(id);
+  }
+
+  beginWith(start) {
+    this.start = start;
+    this.keep(0);
+    this.begin();
   }
 
   step(id) {
+    if (id === facts.end) this.begin();
+    else this.read(id);
+  }
+
+  read(id) {
     this.logits = this.model.step(id);
     if (!Number.isFinite(this.logits[likeliest(this.logits)])) throw new Overflow();
   }
@@ -59,7 +72,7 @@ class Reader {
     let place = 0;
     while (place < ids.length && ids[place] === this.ids[place]) place++;
     this.keep(place);
-    if (place === 0 && ids.length) this.readFirst(ids[place++]);
+    if (place === 0 && ids.length && facts.end === null) this.readFirst(ids[place++]);
     while (place < ids.length) {
       for (const end = performance.now() + SLICE; place < ids.length && performance.now() < end;) {
         this.push(ids[place++]);
@@ -77,11 +90,12 @@ class Reader {
     this.bits[0] = NaN;
   }
 
-  // Texts, one for each character that the model writes.
+  // Texts, one for each character that the model writes; no more after the end of an item.
   *write(length, temperature, seed) {
     const draws = new Draws(seed), decoder = this.alphabet.decoder();
     for (let n = 0, ids = []; n < length; n++) {
       const id = choose(this.logits, temperature, draws.next());
+      if (this.alphabet.isReserved(id)) break;
       this.push(id);
       ids.push(id);
       const text = decoder.decode(id);
