@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check oldest bench torture cluster clean
+.PHONY: help install demo test lint check oldest bench results torture cluster clean
 
 help:
 	@echo "make demo      train configs/quickstart.yaml (about a minute) and print a sample"
@@ -17,6 +17,7 @@ help:
 	@echo "make check     lint and test: what a change must pass"
 	@echo "make oldest    the tests with the oldest packages that pyproject.toml allows"
 	@echo "make bench     measure speed, against other programs where they can be installed"
+	@echo "make results   train what docs/results.md sets beside published figures (20 minutes)"
 	@echo "make torture   the long form of the tests that kill, corrupt and fuzz"
 	@echo "make cluster   the scripts and ranks on a small Slurm and network made here (root, Linux)"
 	@echo "make clean     remove what these commands made, except runs/"
@@ -57,6 +58,9 @@ oldest:
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/phases.py
+
+results: $(INSTALLED)
+	$(BIN)/python benchmarks/results.py run
 
 torture: $(INSTALLED)
 	$(BIN)/python -m pytest --torture -o faulthandler_timeout=3600

@@ -1,0 +1,235 @@
+"""``make results``: what is reached on texts with published figures, into docs/results.md.
+
+    python benchmarks/results.py run [--only plays] [--long]   # what was not run yet
+    python benchmarks/results.py table                          # docs/results.md anew
+
+Each row is a training that anyone can repeat: the command, its parameters, wall time, processor
+and seed, and the loss on the part that the published figures are of, read exactly as `charlstm
+eval` does. Choices were made on training or validation parts, and the test part is read once. What
+is done is kept in results.jsonl; a training that was interrupted goes on where it was. Rows that
+take more than some minutes wait for ``--long``.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import processor
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+DONE = HERE / "results.jsonl"
+PAGE = ROOT / "docs" / "results.md"
+RUNS = ROOT / "runs" / "results"
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->"
+
+
+class Published(NamedTuple):
+    """A figure of others: nats a character, parameters as they state them, and where."""
+
+    nats: float
+    parameters: str
+    who: str
+
+
+class Text(NamedTuple):
+    """``part``: the one that all figures are of; ``files``: below the corpora's folder."""
+
+    title: str
+    files: str
+    part: str
+    settings: tuple[str, ...]
+    published: tuple[Published, ...]
+
+
+class Row(NamedTuple):
+    """A training; ``config``: one that ships, or the text itself."""
+
+    text: str
+    name: str
+    config: str | None
+    settings: tuple[str, ...] = ()
+    minutes: float | None = None
+    long: bool = False
+
+
+KARPATHY = "Karpathy, Johnson & Fei-Fei 2015, table 1, quoted from memory"
+FENG = "Feng et al. 2024"
+TEXTS = {
+    "plays": Text(
+        "Tiny Shakespeare, the last 10 %, state carried",
+        "tinyshakespeare.txt",
+        "validation",
+        (),
+        (
+            Published(1.4697, "10.7 M", "nanoGPT on an A100, windows of 256"),
+            Published(1.4565, "10.7 M", "a later run of the same"),
+            Published(1.548, "", f"minGRU, {FENG}, test"),
+            Published(1.555, "", f"minLSTM, {FENG}, test"),
+            Published(1.575, "", f"Mamba, {FENG}, test"),
+            Published(1.547, "", f"Transformer, {FENG}, test"),
+            Published(1.7236, "0.83 M", "a GPT of the nanoGPT recipe for CPUs"),
+        ),
+    ),
+    "warpeace": Text(
+        "War and Peace in bytes, 80/10/10, the last 10 %",
+        "warpeace_paper.bin",
+        "test",
+        (
+            "data.unit=bytes",
+            "data.byte_values=observed",
+            "data.validation_fraction=0.1",
+            "data.test_fraction=0.1",
+        ),
+        (
+            Published(1.449, "1 x 64", KARPATHY),
+            Published(1.277, "1 x 128", KARPATHY),
+            Published(1.189, "1 x 256", KARPATHY),
+            Published(1.161, "1 x 512", KARPATHY),
+            Published(1.082, "3 layers, as many as 1 x 512", KARPATHY),
+            Published(1.077, "the best GRU", KARPATHY),
+        ),
+    ),
+    "names": Text(
+        "The names of the makemore lectures, each on its own, validation part",
+        "names_train.txt",
+        "validation",
+        (),
+        (
+            Published(1.993, "76 k", "WaveNet of the makemore lectures"),
+            Published(2.027, "22 k", "8 characters of context, makemore"),
+            Published(1.92, "200 k", "Transformer of makemore, on another split"),
+        ),
+    ),
+    "harbour": Text(
+        "The newspaper of data/, the last 10 %; its source: 0.346 nats",
+        "harbour.txt",
+        "validation",
+        (),
+        (),
+    ),
+}
+
+
+def _width(units: int, minutes: float, embedding: int = 0) -> Row:
+    sizes = ("model.layers=1", f"model.hidden_size={units}", f"model.embedding_size={embedding}")
+    return Row("warpeace", f"1 x {units}", None, sizes, minutes, long=True)
+
+
+ROWS = (
+    Row("plays", "1 minute, auto", None, minutes=1),
+    Row("plays", "3 minutes, auto", None, minutes=3),
+    Row("plays", "configs/shakespeare.yaml", "shakespeare.yaml"),
+    Row("plays", "15 minutes, auto", None, minutes=15, long=True),
+    Row("harbour", "configs/quickstart.yaml", "quickstart.yaml"),
+    Row("harbour", "3 minutes, auto", None, minutes=3),
+    Row("names", "configs/names.yaml", "names.yaml"),
+    *(_width(units, 30) for units in (64, 128, 256, 512)),
+)
+
+
+def command_of(row: Row, corpora: Path, out: Path) -> list[str]:
+    text = TEXTS[row.text]
+    folder = ROOT / "data" if row.text == "harbour" else corpora
+    words = [str(ROOT / "configs" / row.config)] if row.config else []
+    if row.text == "names":
+        words += [f"data.{part}_files={folder / f'names_{part}.txt'}" for part in HELD_OUT]
+    files = str(folder / text.files)
+    words += [f"data.files={files}"] if row.config else [files]
+    words += [*text.settings, *row.settings, f"seed={SEED}"]
+    words += [] if row.minutes is None else ["--minutes", f"{row.minutes:g}"]
+    return ["train", *words, "--out", str(out), "--resume", "--quiet"]
+
+
+SEED = 1
+HELD_OUT = ("validation", "test")
+
+
+def charlstm(*words: str) -> str:
+    command = [sys.executable, "-m", "charlstm", *words]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def run(row: Row, corpora: Path) -> dict[str, Any]:
+    out = RUNS / f"{row.text}-{row.name}".replace(" ", "-").replace("/", "-").replace(",", "")
+    words = command_of(row, corpora, out)
+    began = time.perf_counter()
+    charlstm(*words)
+    seconds = time.perf_counter() - began
+    part = TEXTS[row.text].part
+    static = json.loads(charlstm("eval", str(out), "--part", part, "--json"))
+    facts = json.loads(charlstm("info", str(out), "--json"))
+    shown = [word.replace(str(corpora), "CORPORA").replace(f"{ROOT}/", "") for word in words]
+    return {
+        "text": row.text,
+        "name": row.name,
+        "command": " ".join(shown[: shown.index("--out")]),
+        "nats": static["loss"],
+        "parameters": facts["parameter_count"],
+        "seconds": seconds,
+        "processor": processor.model(),
+        "seed": SEED,
+    }
+
+
+def done() -> list[dict[str, Any]]:
+    lines = DONE.read_text("utf-8").splitlines() if DONE.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def run_all(options: argparse.Namespace) -> None:
+    known = {(row["text"], row["name"]) for row in done()}
+    for row in ROWS:
+        wanted = options.only in (None, row.text) and (options.long or not row.long)
+        if wanted and (row.text, row.name) not in known:
+            found = run(row, options.corpora)
+            with DONE.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found) + "\n")
+            print(f"{row.text:10} {row.name:26} {found['nats']:.4f} nats", flush=True)
+
+
+def table(name: str, text: Text, found: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"## {text.title}"
+    yield ""
+    yield "| nats | bits | parameters | time | what |"
+    yield "|--:|--:|--:|--:|---|"
+    for nats, parameters, who in text.published:
+        yield f"| {nats:g} | {nats / 0.693147:.3f} | {parameters} | | {who} |"
+    for row in found:
+        if row["text"] == name:
+            what = f"{row['name']}: `charlstm {row['command']}` ({row['processor']})"
+            yield (
+                f"| **{row['nats']:.4f}** | {row['nats'] / 0.693147:.4f} | {row['parameters']:,}"
+                f" | {row['seconds']:.0f} s | {what} |"
+            )
+    yield ""
+
+
+def write_page() -> None:
+    """Between the two marks in docs/results.md."""
+    before, rest = PAGE.read_text("utf-8").split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    found = done()
+    lines = [line for name, text in TEXTS.items() for line in table(name, text, found)]
+    PAGE.write_text(before + BEGIN + "\n" + "\n".join(lines) + END + after, "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("--only", choices=TEXTS, help="this text")
+    parser.add_argument("--long", action="store_true", help="rows of half an hour too")
+    parser.add_argument("--corpora", type=Path, default=ROOT.parent / "shared" / "data")
+    options = parser.parse_args()
+    if options.what == "run":
+        run_all(options)
+    write_page()
+
+
+if __name__ == "__main__":
+    main()
