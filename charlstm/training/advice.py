@@ -20,6 +20,7 @@ MARKED_DIFFERENCE = 1.2
 """Times the loss of other text. Tails of novels, plays, letters and programs stay below 1.1."""
 ENOUGH = 300_000  # characters on each side that tell how pairs of characters are distributed
 MANY_SYMBOLS = 1_000
+ENOUGH_LINES, SHORT_LINES = 100, 40
 PRIOR = 5.0
 
 ONLY_FOR = {
@@ -43,6 +44,7 @@ def advice(dataset: Dataset) -> Iterator[str]:
     yield from _on_evaluations(dataset)
     yield from _on_size(dataset)
     yield from _on_line_ends(dataset)
+    yield from _on_a_list(dataset)
     yield from _on_the_tail(dataset)
     yield from _without_effect(dataset.asked)
 
@@ -75,6 +77,21 @@ def _on_line_ends(dataset: Dataset) -> Iterator[str]:
         yield (
             f"the text has CR{mixed} for its line ends, which the model has to learn as well;"
             " set data.newlines=normalize"
+        )
+
+
+def _on_a_list(dataset: Dataset) -> Iterator[str]:
+    """Verse and programs have empty lines, and the lines of prose are longer."""
+    vocabulary, train = dataset.corpus.vocabulary, dataset.train
+    if isinstance(train, Items) or not vocabulary.knows("\n"):
+        return
+    ids = np.asarray(train[:ENOUGH])
+    lengths = np.diff(np.flatnonzero(ids == vocabulary.encode("\n")[0])) - 1
+    many = len(lengths) >= ENOUGH_LINES
+    if many and lengths.min() > 0 and lengths.mean() < SHORT_LINES:
+        yield (
+            f"the text looks like a list, lines of {lengths.mean():.0f} characters and none empty;"
+            " if each stands for itself, data.items=lines reads and writes it so"
         )
 
 

@@ -64,6 +64,22 @@ def test_line_ends(tmp_path: Path, text: str, told: str):
     assert advised(tmp_path, text, **{"data.newlines": "normalize"}) == []
 
 
+def names(empty: int = 0, longer: str = "") -> str:
+    rng = random.Random(4)
+    made = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 9))) + longer for _ in range(200)]
+    made[50:50] = [""] * empty
+    return "\n".join(made) + "\n"
+
+
+def test_a_text_that_looks_like_a_list(tmp_path: Path):
+    (found,) = advised(tmp_path, names())
+    assert "looks like a list, lines of 6 characters and none empty" in found
+    assert "data.items=lines" in found
+    assert advised(tmp_path, names(), **{"data.items": "lines"}) == []
+    assert advised(tmp_path, names(empty=1)) == []
+    assert advised(tmp_path, names(longer=" which is the name of a ship that sails")) == []
+
+
 def test_a_tail_that_differs(tmp_path: Path):
     (found,) = advised(tmp_path, ENGLISH + OTHER, **{"data.validation_fraction": 0.1})
     assert "differs from the rest" in found
