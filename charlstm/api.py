@@ -20,6 +20,7 @@ from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError, UserError
 from charlstm.from_config import text_rules_of
 from charlstm.look.score import Part, Score, exact_losses
+from charlstm.nn.pace import Pace
 from charlstm.saved.checkpoint import LoadedModel, load_model
 from charlstm.saved.interchange.exporting import export
 from charlstm.saved.progress import Progress
@@ -28,11 +29,12 @@ from charlstm.text.vocabulary import Ids, Vocabulary
 from charlstm.writing.options import Options, SampleOptions
 from charlstm.writing.texts import Writer, start_of
 
-__all__ = ["Model", "Part", "Score", "Training", "load", "train"]
+__all__ = ["Model", "Pace", "Part", "Score", "Training", "load", "train"]
 
 Name = str | PathLike[str]
 
 MOST_TEXTS = 100_000
+USUAL_PACE = Pace()
 
 
 def load(path: Name) -> "Model":
@@ -180,13 +182,16 @@ class Model:
         """
         return Writer(self.loaded, prompt, Options(**options)).texts(count)
 
-    def score(self, text: str | bytes) -> Score:
+    def score(self, text: str | bytes, *, adapt: bool = False, pace: Pace = USUAL_PACE) -> Score:
         """How well the model predicts ``text``: each character but the first, exactly.
 
         The text is read as files are: its line ends, its normalization and its rare characters
         are treated as ``config.data`` says; bytes are for a model of bytes, or UTF-8. Raises
         `UnknownCharacterError` for characters the model does not know, `FileError` for fewer than
         two characters.
+
+        With ``adapt`` the model goes on learning from what it has read, at a `Pace`; each character
+        is predicted before it is learned from. Raises `DivergedError` if that is too fast.
 
         >>> import charlstm
         >>> model = charlstm.load("runs/abc")
@@ -197,10 +202,28 @@ class Model:
         8
         >>> len(score.bits) * score.bits_per_character > float(score.bits.max())
         True
+        >>> news = "abb" * 50
+        >>> model.score(news, adapt=True).bits_per_character < model.score(news).bits_per_character
+        True
         """
-        if isinstance(text, bytes):
-            text = decode_stream(text, self.vocabulary.unit, "the text")
-        return self._score(encode_string(text, self.vocabulary, text_rules_of(self.config)))
+        ids = self._encode(text)
+        losses = (
+            self.loaded.adapting(pace).losses(ids)
+            if adapt
+            else exact_losses(self.loaded.model, ids)
+        )
+        return Score(ids, self.vocabulary, np.concatenate(list(losses)))
+
+    def adapted(self, text: str | bytes, pace: Pace = USUAL_PACE) -> "Model":
+        """Another model: this one, after it has read and learned from ``text``, as with `score`.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc")
+        >>> adapted = model.adapted("abb" * 50)
+        >>> adapted.score("abbabb").bits_per_character < model.score("abbabb").bits_per_character
+        True
+        """
+        return Model(self.loaded.adapted(self._encode(text), pace))
 
     def export(self, path: Name, format: str | None = None, *, weights: str | None = None) -> None:
         """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``; or
@@ -218,12 +241,15 @@ class Model:
         """The ids that the model reads before it writes; those of a line end without a prompt."""
         return start_of(self.vocabulary, prompt, skip_unknown=skip_unknown)
 
-    def _score(self, ids: Ids) -> Score:
+    def _encode(self, text: str | bytes) -> Ids:
+        """The ids of a text to be read, as files are."""
+        if isinstance(text, bytes):
+            text = decode_stream(text, self.vocabulary.unit, "the text")
+        ids = encode_string(text, self.vocabulary, text_rules_of(self.config))
         if len(ids) < 2:
             unit = self.vocabulary.unit
             raise FileError(f"a text of {len(ids)} {unit}: there is nothing to predict")
-        nats = np.concatenate(list(exact_losses(self.loaded.model, ids)))
-        return Score(ids, self.vocabulary, nats)
+        return ids
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli.arguments import PathName
+from charlstm.cli.pace import pace_options, require_use
 from charlstm.messages import json_text, printable
 
 if TYPE_CHECKING:
     from charlstm.look.score import Losses, Part, TextToScore
+    from charlstm.nn.pace import Pace
     from charlstm.saved.checkpoint import LoadedModel
 
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     show_default="the whole text",
     help="Bits of every line or character.",
 )
+@click.option(
+    "--adapt", is_flag=True, help="Also as the model goes on learning from what it reads."
+)
+@pace_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--tsv", "as_tsv", is_flag=True, help="With --by: tab-separated, numbers in full.")
 def command(
@@ -39,6 +45,8 @@ def command(
     *,
     part: str | None,
     by: str | None,
+    adapt: bool,
+    pace: "Pace",
     as_json: bool,
     as_tsv: bool,
 ) -> None:
@@ -50,6 +58,9 @@ def command(
     come while they are computed, control characters in them are escaped, and a line feed belongs
     to the line that it ends; so the bits of all rows add up to those of the text.
 
+    With --adapt it reads TEXT once more, and goes on learning from what it has read: each character
+    is predicted before it is learned from (dynamic evaluation). Both figures are told.
+
     Asks before it reads, with --part, a text that lies neither below the working directory nor
     beside the run: a checkpoint from elsewhere may name any.
 
@@ -58,12 +69,14 @@ def command(
     charlstm eval runs/quickstart --part validation
     charlstm eval runs/quickstart data/harbour.txt --part validation
     charlstm eval runs/quickstart notes.txt --json
+    charlstm eval runs/quickstart notes.txt --adapt
     charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
     """
     if as_tsv and (as_json or by is None):
         raise click.UsageError("--tsv goes with --by, and not with --json.")
     if not names and part is None:
         raise click.UsageError("Give TEXT, or --part of the model's own text.")
+    require_use(pace, "--adapt", given=adapt)
     if Path("-") in names and (part is not None or len(names) > 1):
         raise click.UsageError("- stands alone: what is read from there is a whole text.")
     from charlstm.look.score import part_to_score, text_to_score
@@ -73,23 +86,40 @@ def command(
     if part is not None and not names:
         ask_before_reading_elsewhere(loaded)
     text = text_to_score(names, loaded) if part is None else part_to_score(part, loaded, names)
+    text.pace = pace if adapt else None
     if by is not None:
         write = write_json if as_json else write_tsv if as_tsv else write_table
         write(text, loaded, by)
         return
-    for _ in losses_of(text, loaded):
-        pass
-    figures = text.figures(loaded)
+    for losses in readings(text, loaded):
+        for _ in with_a_bar(losses, text):
+            pass
     if as_json:
-        click.echo(json_text(figures))
-        return
-    one = "byte" if loaded.vocabulary.unit == "bytes" else "char"
-    click.echo(f"{loaded.vocabulary.unit:14} {figures['characters']:,}")
-    click.echo(f"loss           {figures['loss']:.6f} nats per {one}{'acter' * (one == 'char')}")
-    click.echo(f"bits per {one}  {figures['bits_per_char']:.6f}")
-    click.echo(f"perplexity     {figures['perplexity'] or math.inf:.6f}")
+        click.echo(json_text(text.figures(loaded)))
+    else:
+        write_figures(text.figures(loaded), loaded.vocabulary.unit)
+
+
+def write_figures(figures: dict[str, Any], unit: str) -> None:
+    """Static and adapted figures side by side, where there are both."""
+    one, adapted = "byte" if unit == "bytes" else "char", figures.get("adapted")
+
+    def row(name: str, of: str, what: str = "") -> None:
+        values = [form(kind[of]) for kind in (figures, adapted) if kind is not None]
+        click.echo(f"{name:14} {'  '.join(values)}{what}")
+
+    if adapted is not None:
+        click.echo(f"{'':14} static    adapted")
+    click.echo(f"{unit:14} {figures['characters']:,}")
+    row("loss", "loss", f" nats per {one}{'acter' * (one == 'char')}")
+    row(f"bits per {one}", "bits_per_char")
+    row("perplexity", "perplexity")
     if figures["source_bits_per_char"] is not None:
         click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per {one}")
+
+
+def form(value: float | None) -> str:
+    return f"{math.inf if value is None else value:.6f}"
 
 
 def ask_before_reading_elsewhere(loaded: "LoadedModel") -> None:
@@ -113,20 +143,31 @@ def ask_before_reading_elsewhere(loaded: "LoadedModel") -> None:
     )
 
 
-def losses_of(text: "TextToScore", loaded: "LoadedModel") -> "Losses":
-    """As they are computed, with a bar on a terminal on which nothing else is being written."""
+def readings(text: "TextToScore", loaded: "LoadedModel") -> "list[Losses]":
+    """The losses of the text as they are computed: static, and adapted if that is asked for."""
+    static = text.losses(loaded)
+    return [static] if text.pace is None else [static, text.adapted_losses(loaded)]
+
+
+def with_a_bar(losses: "Losses", text: "TextToScore") -> "Losses":
+    """On a terminal, as long as nothing else is being written there."""
     from charlstm.training.console import watched
 
-    return watched(text.losses(loaded), len(text.ids) - 1)
+    return watched(losses, len(text.ids) - 1)
 
 
 def rows_of(text: "TextToScore", loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
+    """One a line or character, with the adapted bits beside the static ones if asked for."""
     from charlstm.look.score import by_character, by_line
 
-    parts = by_line if by == "line" else by_character
-    losses = text.losses(loaded) if sys.stdout.isatty() else losses_of(text, loaded)
-    for part in parts(text.ids, loaded.vocabulary, losses):
-        yield line_row(part) if by == "line" else character_row(part)
+    parts_of, row_of = (by_line, line_row) if by == "line" else (by_character, character_row)
+    static, *adapted = readings(text, loaded)
+    readers = [static if sys.stdout.isatty() else with_a_bar(static, text), *adapted]
+    for part, *others in zip(
+        *(parts_of(text.ids, loaded.vocabulary, losses) for losses in readers), strict=True
+    ):
+        adapted_bits = {"adapted_bits": others[0].bits} if others else {}
+        yield row_of(part) | adapted_bits | {"text": part.text}
 
 
 def line_row(part: "Part") -> dict[str, Any]:
@@ -135,12 +176,11 @@ def line_row(part: "Part") -> dict[str, Any]:
         "characters": part.predicted,
         "bits": part.bits,
         "bits_per_char": part.bits / part.predicted if part.predicted else None,
-        "text": part.text,
     }
 
 
 def character_row(part: "Part") -> dict[str, Any]:
-    return {"character": part.number, "bits": part.bits, "text": part.text}
+    return {"character": part.number, "bits": part.bits}
 
 
 def write_json(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
@@ -167,8 +207,10 @@ def write_table(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
         shown = escaped(row.pop("text"))
         click.echo("".join(f"{cell(value):>14}" for value in row.values()) + f"  {shown}")
     figures = text.figures(loaded)
+    adapted = figures.get("adapted")
+    also = "" if adapted is None else f", {adapted['bits_per_char']:.6f} adapted"
     click.echo(
-        f"{figures['characters']:,} characters, {figures['bits_per_char']:.6f} bits per char",
+        f"{figures['characters']:,} characters, {figures['bits_per_char']:.6f} bits per char{also}",
         err=True,
     )
 

@@ -43,7 +43,7 @@ def _losses(text: TextToScore, loaded: LoadedModel, weights: str) -> Losses:
 
 
 def _loss(text: TextToScore, loaded: LoadedModel) -> float:
-    fresh = replace(text, sums=[])
+    fresh = replace(text)
     for _ in fresh.losses(loaded):
         pass
-    return fresh.loss
+    return fresh.static.loss

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -16,6 +16,7 @@ from charlstm.from_config import text_rules_of
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM, ModelTape
+from charlstm.nn.pace import Pace
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.finding import is_run
 from charlstm.text.code_points import find_files
@@ -128,43 +129,73 @@ def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.flo
 # A text read for a model, and its loss -----------------------------------------------------------
 
 
-@dataclass
-class TextToScore:
-    """A text, and the loss on it as far as it has been computed.
+class Tally:
+    """The losses of a text, as far as they have been handed out."""
 
-    ``source_bits``: the entropy of its source, bits a character, where that is known.
-    """
+    def __init__(self) -> None:
+        self._sums: list[float] = []
+        self._count = 0
 
-    name: str
-    ids: Ids
-    source_bits: float | None
-    sums: list[float] = field(default_factory=list)
-
-    def losses(self, loaded: LoadedModel) -> Losses:
-        """As from `exact_losses`; what has been handed out counts in `loss`."""
-        if loaded.config.data.items != "none":
-            raise FileError("a model of a list is not scored on a text; see its validation loss")
-        for piece in exact_losses(loaded.model, self.ids):
-            self.sums.append(float(piece.sum()))
+    def counting(self, losses: Losses) -> Losses:
+        for piece in losses:
+            self._sums.append(float(piece.sum()))
+            self._count += len(piece)
             yield piece
 
     @property
     def loss(self) -> float:
         """Nats a character."""
-        return math.fsum(self.sums) / (len(self.ids) - 1)
+        return math.fsum(self._sums) / self._count
+
+    def figures(self) -> dict[str, Any]:
+        """Nats, bits and perplexity a character, as JSON can say them."""
+        loss = self.loss
+        return {
+            "loss": loss,
+            "bits_per_char": bits(loss),
+            "perplexity": perplexity(loss) if loss < 700 else None,  # JSON has no infinity
+        }
+
+
+@dataclass
+class TextToScore:
+    """A text, and the loss on it as far as it has been computed.
+
+    ``source_bits``: the entropy of its source, bits a character, where that is known. ``pace``: at
+    which the model adapts to the text in a second reading, if there is to be one.
+    """
+
+    name: str
+    ids: Ids
+    source_bits: float | None
+    pace: Pace | None = None
+    static: Tally = field(default_factory=Tally, init=False)
+    adapted: Tally = field(default_factory=Tally, init=False)
+
+    def losses(self, loaded: LoadedModel) -> Losses:
+        """As from `exact_losses`; what has been handed out counts in `figures`."""
+        if loaded.config.data.items != "none":
+            raise FileError("a model of a list is not scored on a text; see its validation loss")
+        return self.static.counting(exact_losses(loaded.model, self.ids))
+
+    def adapted_losses(self, loaded: LoadedModel) -> Losses:
+        """Those of dynamic evaluation."""
+        assert self.pace is not None
+        return self.adapted.counting(loaded.adapting(self.pace).losses(self.ids))
 
     def figures(self, loaded: LoadedModel) -> dict[str, Any]:
         """What there is to say of the whole text, as JSON can say it."""
-        return {
+        figures = {
             "checkpoint": str(loaded.path),
             "step": loaded.progress.step,
             "text": self.name,
             "characters": len(self.ids),
-            "loss": self.loss,
-            "bits_per_char": bits(self.loss),
-            "perplexity": perplexity(self.loss) if self.loss < 700 else None,  # JSON: no infinity
+            **self.static.figures(),
             "source_bits_per_char": self.source_bits,
         }
+        if self.pace is not None:
+            figures["adapted"] = self.adapted.figures() | asdict(self.pace)
+        return figures
 
 
 def text_to_score(names: Sequence[Path], loaded: LoadedModel) -> TextToScore:

@@ -108,6 +108,13 @@ class CharLM:
         self.linear = Linear(H, V, rng, dtype)
         self.values, self.grads = flatten(self.parameters().values())
 
+    def copy(self) -> "CharLM":
+        """Another with the same weights, to be changed."""
+        twin = CharLM(self.shape, cuts=self.cuts)
+        twin.values[...] = self.values
+        twin.name = self.name
+        return twin
+
     def parameters(self) -> dict[str, Parameter]:
         named = {} if self.embedding is None else {"embedding.E": self.embedding.E}
         for number, layer in enumerate(self.layers):

@@ -40,7 +40,7 @@ class Optimizer(ABC):
     def step(self, values: Floats, grads: Floats, learning_rate: float) -> None:
         """Update ``values`` in place; ``grads`` stays as it is."""
         self.steps += 1
-        for block in _blocks(values.size):
+        for block in blocks(values.size):
             x, g = values[block], grads[block]
             state = [array[block] for array in self.state.values()]
             self._update(x, g, learning_rate, self._scratch[: x.size], *state)
@@ -239,14 +239,14 @@ def _norm(grads: Floats) -> float:
     wide = np.empty(min(grads.size, BLOCK), np.float64)
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the result
-        for block in _blocks(grads.size):
+        for block in blocks(grads.size):
             g = wide[: grads[block].size]
             np.copyto(g, grads[block])
             total += float(np.dot(g, g))
     return sqrt(total)
 
 
-def _blocks(size: int) -> Iterator[slice]:
+def blocks(size: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
 
 

@@ -85,8 +85,10 @@ def product(w: Array, cut: Tiling, out: Array) -> Callable[[Array], Array]:
     ``w``: ``(gates, K, N)``; ``a``: ``(gates, M, K)``, or ``(M, K)`` for all gates; ``out``:
     ``(gates, M, N)``. For a loop: ``w`` is cut here, once, and ``a`` is only looked at in tiles.
     """
-    (M, _), K = out.shape[1:], w.shape[1]
-    right, result = cut.right(w), cut.result(out)
+    (M, N), K = out.shape[1:], w.shape[1]
+    # One row uses every weight once: read where it lies, it is not worth a copy.
+    right = w[:, np.newaxis, np.newaxis] if cut == (1, N) else cut.right(w)
+    result = cut.result(out)
     left = (-1, 1, M // cut.rows, cut.rows, K)  # as in Tiling.left, for either shape of a
 
     def times_w(a: Array) -> Array:

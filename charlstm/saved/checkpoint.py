@@ -7,7 +7,7 @@ implies, and this is checked before a model is built.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -23,13 +23,15 @@ from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import items_fit, model_of, shape_of
 from charlstm.messages import shorten, show
+from charlstm.nn.adaptation import Adapted
 from charlstm.nn.model import CharLM, parameter_shapes
 from charlstm.nn.optim import OPTIMIZERS
+from charlstm.nn.pace import Pace
 from charlstm.saved.progress import Progress, checked_progress
 from charlstm.saved.run_folder import resolve_checkpoint
 from charlstm.system.safetensors import Array, Arrays, JsonObject
 from charlstm.system.sealed import read_sealed, seal
-from charlstm.text.vocabulary import Unit, Vocabulary
+from charlstm.text.vocabulary import Ids, Unit, Vocabulary
 
 Read = TypeVar("Read")
 
@@ -109,6 +111,19 @@ class LoadedModel:
     config: Config
     progress: Progress
     corpus: TextIdentity
+
+    def adapting(self, pace: Pace) -> Adapted:
+        """A copy of the model that learns from what it reads."""
+        if self.config.data.items != "none":
+            raise FileError("a model of a list cannot adapt to a text; train it on, with init_from")
+        return Adapted(self.model, self.vocabulary.default_start(), pace)
+
+    def adapted(self, ids: Ids, pace: Pace) -> "LoadedModel":
+        """With the model as it is after it has read and learned from a text."""
+        adapting = self.adapting(pace)
+        for _ in adapting.losses(ids):
+            pass
+        return replace(self, model=adapting.model)
 
 
 def load_model(path: Path) -> LoadedModel:
