@@ -19,7 +19,7 @@ from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError, UserError
 from charlstm.from_config import text_rules_of
-from charlstm.look.score import Part, Score, exact_losses
+from charlstm.look.score import Part, Score, exact_losses, text_to_score
 from charlstm.nn.pace import Pace
 from charlstm.saved.checkpoint import LoadedModel, load_model
 from charlstm.saved.interchange.exporting import export
@@ -224,6 +224,16 @@ class Model:
         True
         """
         return Model(self.loaded.adapted(self._encode(text), pace))
+
+    def adapted_to(self, path: Name, pace: Pace = USUAL_PACE) -> "Model":
+        """As `adapted`, of the text in a file.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc").adapted_to("abc.txt")
+        >>> model.sample("ab", length=4, temperature=0)
+        'cabc'
+        """
+        return Model(self.loaded.adapted(text_to_score([Path(path)], self.loaded).ids, pace))
 
     def export(self, path: Name, format: str | None = None, *, weights: str | None = None) -> None:
         """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``; or

@@ -101,6 +101,10 @@ def facts(inspection: "Inspection") -> list[tuple[str, str]]:
     corpus = checkpoint.corpus
     files = ", ".join(checkpoint.config.data.files)
     rows.append(("text", f"{files} ({corpus.characters:,} characters)"))
+    for it in checkpoint.adaptations:
+        pace = f"rate {it.rate:g}, pull {it.pull:g}, segments of {it.segment}"
+        rows.append(("then adapted to", f"{it.text} ({it.characters:,} characters; {pace})"))
+        rows.append(("  from", f"{it.checkpoint} (weights {it.weights[:8]}..)"))
     return rows
 
 

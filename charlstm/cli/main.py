@@ -26,6 +26,7 @@ COMMANDS = (
     "train",
     "sample",
     "eval",
+    "adapt",
     "compare",
     "plot",
     "report",

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from charlstm.cli.arguments import Number, PathName, WholeNumber
+from charlstm.cli.pace import pace_options, require_use
 from charlstm.messages import printable
+from charlstm.nn.pace import Pace
 
 
 @click.command("sample")
@@ -73,6 +75,14 @@ from charlstm.messages import printable
     type=WholeNumber(0),
     help="With --match: characters at least.",
 )
+@click.option(
+    "--adapt-to",
+    metavar="TEXT",
+    type=PathName(),
+    show_default="none",
+    help="Read this text first, learn from it, and write in its manner.",
+)
+@pace_options
 @click.option("--skip-unknown", is_flag=True, help="Leave out what the model has never seen.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr.")
 def command(
@@ -81,6 +91,8 @@ def command(
     prompt: str,
     count: int,
     seed: int | None,
+    adapt_to: Path | None,
+    pace: Pace,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -94,14 +106,20 @@ def command(
     \b
     charlstm sample runs/quickstart
     charlstm sample runs/quickstart -n 300 -p "The harbour" -t 0.7 --seed 1
+    charlstm sample runs/quickstart --adapt-to notes.txt
     charlstm sample runs/quickstart --count 5 --match "(Mr|Mrs)\. [A-Z][a-z]+"
     """
+    if prompt == "-" and adapt_to == Path("-"):
+        raise click.UsageError("Standard input is the prompt or the text: one of the two.")
+    require_use(pace, "--adapt-to", given=adapt_to is not None)
     from charlstm.api import load
     from charlstm.messages import show
     from charlstm.nn.sampling import Draws
     from charlstm.text.encoding import read_stdin
 
     model = load(path)
+    if adapt_to is not None:
+        model = model.adapted_to(adapt_to, pace)
     if prompt == "-":
         prompt = read_stdin(model.vocabulary.unit)
     if not len(model.vocabulary.encode(prompt, skip_unknown=options["skip_unknown"])):

@@ -87,6 +87,7 @@ class Inspection:
             "versions": checkpoint.versions,
             "progress": checkpoint.progress.stated(),
             "corpus": checkpoint.corpus.stated(),
+            "adaptations": [it.stated() for it in checkpoint.adaptations],
             "vocabulary": {
                 "unit": checkpoint.vocabulary.unit,
                 "size": checkpoint.vocabulary.size,

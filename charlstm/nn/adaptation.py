@@ -50,7 +50,7 @@ class Adapted:
 
     def __init__(self, trained: CharLM, start: AnyIds, pace: Pace) -> None:
         self.model = trained.copy()
-        self._pace, self._trained = pace, trained.values
+        self.pace, self._trained = pace, trained.values
         r = gradient_scale(trained, start, pace.segment)
         with quiet():  # a rate beyond all bounds is told of when it has been applied
             rate = pace.rate / sqrt(r.size)
@@ -64,8 +64,8 @@ class Adapted:
         segment was learned from; in pieces. Raises `DivergedError`, and `OverflowedError` where the
         trained weights are too large themselves.
         """
-        for start in range(0, len(ids) - 1, self._pace.segment):
-            piece = np.asarray(ids[start : start + self._pace.segment + 1], np.intp)[:, np.newaxis]
+        for start in range(0, len(ids) - 1, self.pace.segment):
+            piece = np.asarray(ids[start : start + self.pace.segment + 1], np.intp)[:, np.newaxis]
             try:
                 losses = self._read(piece[:-1], piece[1:, 0])
             except OverflowedError as error:
@@ -88,7 +88,7 @@ class Adapted:
         return losses
 
     def _learn(self) -> None:
-        pull, x, g = self._pace.pull, self.model.values, self.model.grads
+        pull, x, g = self.pace.pull, self.model.values, self.model.grads
         with quiet():
             g *= min(1.0, self._longest / max(float(np.linalg.norm(g)), SMALLEST))
             for block in blocks(x.size):
@@ -100,7 +100,7 @@ class Adapted:
     def _diverged(self, characters: int) -> DivergedError:
         return DivergedError(
             f"{self.model.name}: adapting to the text, it lost its way after"
-            f" {characters:,} characters; use a rate below {self._pace.rate:g}"
+            f" {characters:,} characters; use a rate below {self.pace.rate:g}"
         )
 
 

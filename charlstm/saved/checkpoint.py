@@ -27,6 +27,7 @@ from charlstm.nn.adaptation import Adapted
 from charlstm.nn.model import CharLM, parameter_shapes
 from charlstm.nn.optim import OPTIMIZERS
 from charlstm.nn.pace import Pace
+from charlstm.saved.adaptations import Adaptation, adaptation, checked_adaptations
 from charlstm.saved.progress import Progress, checked_progress
 from charlstm.saved.run_folder import resolve_checkpoint
 from charlstm.system.safetensors import Array, Arrays, JsonObject
@@ -67,6 +68,7 @@ class Checkpoint:
     corpus: TextIdentity
     fingerprint: str
     versions: dict[str, str]
+    adaptations: tuple[Adaptation, ...] = ()
 
 
 def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
@@ -75,7 +77,7 @@ def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     arrays |= {f"optimizer/{name}": value for name, value in checkpoint.optimizer.items()}
     arrays["state"] = checkpoint.states
     arrays["vocabulary"] = checkpoint.vocabulary.to_array()
-    state = {
+    state: JsonObject = {
         "config": config_to_dict(checkpoint.config),
         "unit": checkpoint.vocabulary.unit,
         **({"specials": list(specials)} if (specials := checkpoint.vocabulary.specials) else {}),
@@ -85,6 +87,8 @@ def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
         "fingerprint": checkpoint.fingerprint,
         "versions": checkpoint.versions,
     }
+    if checkpoint.adaptations:
+        state["adaptations"] = [it.stated() for it in checkpoint.adaptations]
     return seal(arrays, state)
 
 
@@ -128,11 +132,16 @@ class LoadedModel:
 
 def load_model(path: Path) -> LoadedModel:
     """The model of a checkpoint, or of a run folder's best checkpoint. Raises `FileError`."""
+    return load_checkpoint(path)[0]
+
+
+def load_checkpoint(path: Path) -> tuple[LoadedModel, Checkpoint]:
+    """As `load_model`, with all else that the file holds."""
     file, checkpoint = read_current(path, lambda file: (file, read_checkpoint(file)))
     model = model_of(checkpoint.config, checkpoint.vocabulary.size)
     load_parameters(model, checkpoint.parameters)
     model.name = show(file)
-    return LoadedModel(
+    loaded = LoadedModel(
         path=file,
         model=model,
         vocabulary=checkpoint.vocabulary,
@@ -140,6 +149,18 @@ def load_model(path: Path) -> LoadedModel:
         progress=checkpoint.progress,
         corpus=checkpoint.corpus,
     )
+    return loaded, checkpoint
+
+
+def adapted_checkpoint(
+    checkpoint: Checkpoint, loaded: LoadedModel, adapting: Adapted, name: str, ids: Ids
+) -> Checkpoint:
+    """The checkpoint with the weights of ``adapting``, which has read the text ``name``."""
+    text = name, loaded.vocabulary.to_bytes(ids), len(ids)
+    made = adaptation(loaded.model, str(loaded.path), text, adapting.pace)
+    weights = {name: it.value for name, it in adapting.model.parameters().items()}
+    before = checkpoint.adaptations
+    return replace(checkpoint, parameters=weights, adaptations=(*before, made))
 
 
 def read_current(path: Path, read: Callable[[Path], Read]) -> Read:
@@ -162,7 +183,7 @@ def load_parameters(model: CharLM, parameters: Mapping[str, Array]) -> None:
 
 
 _ENTRIES = {"config", "unit", "progress", "optimizer_steps", "corpus", "fingerprint", "versions"}
-_LATER = {"specials"}  # which not every file has
+_LATER = {"specials", "adaptations"}  # which not every file has
 
 
 def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
@@ -184,6 +205,7 @@ def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
         corpus=_corpus(_mapping(state, "corpus")),
         fingerprint=_text(state, "fingerprint"),
         versions={str(k): str(v) for k, v in _mapping(state, "versions").items()},
+        adaptations=checked_adaptations(state.get("adaptations", [])),
     )
 
 

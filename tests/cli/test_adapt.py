@@ -1,11 +1,14 @@
-"""eval --adapt: two readings side by side."""
+"""eval --adapt: two readings side by side; adapt and sample --adapt-to: what was learned."""
 
+import hashlib
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import forge
 
 from charlstm.nn import adaptation
 from charlstm.nn.pace import Pace
@@ -88,3 +91,86 @@ def test_a_rate_that_diverges(run: Path, habit: str, refuse):
     message = refuse(4, "eval", run, habit, "--adapt", "--adapt-rate", "1e30")
     assert "it lost its way after" in message
     assert "best.safetensors" in message
+
+
+# adapt, and sample --adapt-to
+
+
+@pytest.fixture
+def adapted(run: Path, habit: str, call) -> Path:
+    words = ("adapt", run, habit, "-o", "adapted.ckpt", *FAST)
+    result = call(*words)
+    assert (result.code, result.out) == (0, "adapted.ckpt\n")
+    assert f"{habit}: {len(HABIT):,} characters, " in result.err
+    return Path("adapted.ckpt")
+
+
+def test_what_was_learned_is_kept(run: Path, adapted: Path, call):
+    loaded, kept = load_model(run), load_model(adapted)
+    ids = loaded.vocabulary.encode(HABIT)
+    expected = loaded.adapted(ids, Pace(rate=2, segment=16)).model.values
+    np.testing.assert_array_equal(kept.model.values, expected)
+    before = json.loads(call("eval", run, "h.txt", "--json").out)["loss"]
+    after = json.loads(call("eval", adapted, "h.txt", "--json").out)["loss"]
+    assert after < before - 0.1
+
+
+def test_its_history(run: Path, adapted: Path, folder: Path, call):
+    assert call("adapt", adapted, "text.txt", "-o", "twice.ckpt").code == 0
+    loaded = load_model(run)
+    first, second = json.loads(call("info", "twice.ckpt", "--json").out)["adaptations"]
+    assert first == {
+        "checkpoint": "runs/c/best.safetensors",
+        "weights": hashlib.sha256(loaded.model.values.tobytes()).hexdigest(),
+        "text": "h.txt",
+        "text_sha256": hashlib.sha256(HABIT.encode()).hexdigest(),
+        "characters": len(HABIT),
+        "rate": 2.0,
+        "pull": Pace().pull,
+        "segment": 16,
+    }
+    assert second["checkpoint"] == "adapted.ckpt"
+    weights = load_model(adapted).model.values.tobytes()
+    assert second["weights"] == hashlib.sha256(weights).hexdigest()
+    words = call("info", "twice.ckpt").out
+    assert re.search(
+        r"then adapted to +h\.txt \(400 characters; rate 2, pull .*, segments of 16\)", words
+    )
+    assert f"runs/c/best.safetensors (weights {first['weights'][:8]}..)" in words
+    assert json.loads(call("info", run, "--json").out)["adaptations"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"rate": "fast"}, {"characters": True}, {"more": 1}, {"weights": None}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_forged_history_is_refused(adapted: Path, refuse, change: dict[str, object]):
+    forge(adapted, lambda arrays, state: state["adaptations"][0].update(change))
+    assert "adaptations: " in refuse(3, "sample", adapted)
+
+
+def test_as_any_other_checkpoint(adapted: Path, call):
+    assert call("sample", adapted, "-n", "5", "--seed", "1").code == 0
+    assert call("look", adapted, "h.txt", "--json").code == 0
+    assert call("export", adapted, "-o", "m.safetensors").code == 0
+    words = ("train", "c.yaml", f"init_from={adapted}", "training.steps=1", "-q")
+    assert call(*words, "--out", "runs/on").code == 0
+
+
+def test_sampling_in_the_manner_of_a_text(run: Path, adapted: Path, habit: str, call):
+    options = ("-n", "40", "-p", "ships", "--seed", "3", "-q")
+    out = call("sample", run, *options, "--adapt-to", habit, *FAST).out
+    assert out == call("sample", adapted, *options).out
+    assert out != call("sample", run, *options).out
+
+
+def test_what_cannot_be_adapted_to(run: Path, folder: Path, refuse):
+    (folder / "one.txt").write_text("q")
+    (folder / "other.txt").write_text("ZZZ")
+    assert "nothing to predict" in refuse(3, "adapt", run, "one.txt", "-o", "a.ckpt")
+    assert "not in the vocabulary" in refuse(3, "adapt", run, "other.txt", "-o", "a.ckpt")
+    assert "go with --adapt-to" in refuse(2, "sample", run, "--adapt-pull", "0.5")
+    assert "is a folder" in refuse(2, "adapt", run, "text.txt", "-o", "runs")
+    assert "one of the two" in refuse(2, "sample", run, "--adapt-to", "-", "-p", "-")
+    assert not (folder / "a.ckpt").exists()
