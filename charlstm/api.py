@@ -3,10 +3,8 @@
 Everything a user can cause is raised as a `charlstm.errors.UserError`, whose text is one line.
 """
 
-import re
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,10 +12,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from charlstm.config.reading import config_from_dict, load_config
 from charlstm.config.settings import Config
-from charlstm.config.writing import config_to_dict
-from charlstm.errors import ConfigError, FileError, UserError
+from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import text_rules_of
 from charlstm.look.score import Part, Score, exact_losses, text_to_score
 from charlstm.nn.pace import Pace
@@ -26,10 +22,12 @@ from charlstm.saved.interchange.exporting import export
 from charlstm.saved.progress import Progress
 from charlstm.text.encoding import decode_stream, encode_string
 from charlstm.text.vocabulary import Ids, Vocabulary
+from charlstm.writing.following import Next, To, following
 from charlstm.writing.options import Options, SampleOptions
-from charlstm.writing.texts import Writer, start_of
+from charlstm.writing.start import start_of
+from charlstm.writing.texts import Writer
 
-__all__ = ["Model", "Pace", "Part", "Score", "Training", "load", "train"]
+__all__ = ["Model", "Next", "Pace", "Part", "Score", "Training", "load", "train"]
 
 Name = str | PathLike[str]
 
@@ -182,6 +180,19 @@ class Model:
         """
         return Writer(self.loaded, prompt, Options(**options)).texts(count)
 
+    def next(self, text: str = "", *, top: int = 10, to: To = "word") -> Next:
+        """The likeliest characters after ``text``, and the likeliest completions ``to`` the end of
+        the "word" or the "line", ``top`` of each at most, with their probabilities.
+
+        >>> import charlstm
+        >>> expected = charlstm.load("runs/abc").next("abcab", top=2)
+        >>> expected.characters[0].text, expected.characters[0].probability > 0.5
+        ('c', True)
+        >>> [completion.probability < 1 for completion in expected.completions]
+        [True, True]
+        """
+        return following(self.loaded, text, top=top, to=to)
+
     def score(self, text: str | bytes, *, adapt: bool = False, pace: Pace = USUAL_PACE) -> Score:
         """How well the model predicts ``text``: each character but the first, exactly.
 
@@ -249,7 +260,7 @@ class Model:
 
     def start(self, prompt: str, *, skip_unknown: bool = False) -> Ids:
         """The ids that the model reads before it writes; those of a line end without a prompt."""
-        return start_of(self.vocabulary, prompt, skip_unknown=skip_unknown)
+        return start_of(self.loaded, prompt, skip_unknown=skip_unknown)
 
     def _encode(self, text: str | bytes) -> Ids:
         """The ids of a text to be read, as files are."""
@@ -329,61 +340,19 @@ def train(
     Raises what the command line ends with: `ConfigError`, `FileError`, `DivergedError`,
     `SystemRefusedError`, `RunFolderTakenError`.
     """
-    from charlstm.training import run  # noqa: PLC0415 - takes longer than to load a model and use it
+    from charlstm.training import arguments, run  # noqa: PLC0415 - takes longer than to load a model and use it
     from charlstm.training.console import say, say_nothing  # noqa: PLC0415
     from charlstm.training.resuming import Options  # noqa: PLC0415
 
     if resume and overwrite:
         raise ConfigError("resume and overwrite exclude each other")
-    checked = _config_of(config, settings)
-    folder = _folder_of(config, checked, out)
+    checked = arguments.config_of(config, settings)
+    folder = arguments.folder_of(config, checked, out)
     options = Options(resume=resume, overwrite=overwrite, quiet=quiet)
-    with _in_the_words_of_python():
+    with arguments.in_the_words_of_python():
         outcome = run.run_training(checked, folder, options, say_nothing if quiet else say)
     if not quiet:
         say(run.ending(outcome, folder, "call charlstm.train again with resume=True"))
     if outcome.stopped_by is not None:
         signal.raise_signal(outcome.stopped_by)
     return Training(folder, outcome.reason, outcome.progress)
-
-
-def _config_of(config: Name | Mapping[str, Any] | Config, settings: Mapping[str, Any]) -> Config:
-    if isinstance(config, str | PathLike):
-        config = load_config(Path(config))
-        if not settings:
-            return config
-    values = config_to_dict(config) if isinstance(config, Config) else dict(config)
-    for name, value in settings.items():
-        group = values.get(name)
-        merge = isinstance(group, Mapping) and isinstance(value, Mapping)
-        values[name] = dict(group or {}) | dict(value) if merge else value
-    return config_from_dict(values, "settings", Path.cwd())
-
-
-@contextmanager
-def _in_the_words_of_python() -> Iterator[None]:
-    """Errors below speak of the command's options; here they are arguments."""
-    try:
-        yield
-    except UserError as error:
-        message = _with_arguments(str(error))
-        if message == str(error):
-            raise
-        raise type(error)(message) from error
-
-
-def _with_arguments(message: str) -> str:
-    message = re.sub(r"(?<!\S)--out\b", "out=", message)
-    return re.sub(r"(?<!\S)--(resume|overwrite)\b", r"\1=True", message)
-
-
-def _folder_of(config: object, checked: Config, out: Name | None) -> Path:
-    if out == "":
-        raise ConfigError("train: out: the name is empty; write '.' for the working directory")
-    if out is not None:
-        return Path(out)
-    if checked.output.directory is not None:
-        return Path(checked.output.directory)
-    if isinstance(config, str | PathLike):
-        return Path("runs") / Path(config).stem
-    raise ConfigError("train: name the folder of the run: out=...")

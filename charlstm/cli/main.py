@@ -25,6 +25,7 @@ COMMANDS = (
     "demo",
     "train",
     "sample",
+    "next",
     "eval",
     "adapt",
     "compare",

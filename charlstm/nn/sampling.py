@@ -83,7 +83,7 @@ def generate(
     they keep to it; `ENDED` stands in the place of the ids of a text that has ended, until all
     have. Raises `OverflowedError` where the scores are not finite.
     """
-    logits, states = _read(model, start, count)
+    logits, states = read(model, start, count)
     draws = Draws(seed, count, first)
     stepper = stepper_for(model, states)
     step: Callable[[Array], Array] = stepper.step
@@ -165,7 +165,7 @@ def _keep_top_p(weights: NDArray[np.float64], p: float) -> None:
     np.put_along_axis(weights, order, ordered, axis=1)
 
 
-def _read(model: CharLM, start: AnyIds, count: int) -> tuple[Array, list[State]]:
+def read(model: CharLM, start: AnyIds, count: int) -> tuple[Array, list[State]]:
     """Logits and states after reading ``start``, for ``count`` equal texts."""
     states = model.zero_states(1)
     for place in range(0, len(start), PROMPT_CHUNK):

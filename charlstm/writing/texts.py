@@ -8,17 +8,12 @@ from numpy.typing import NDArray
 from charlstm.nn.automaton import Route
 from charlstm.nn.sampling import DRAWS_AT_ONCE, ENDED, Draws, generate
 from charlstm.saved.checkpoint import LoadedModel
-from charlstm.text.vocabulary import Ids, Vocabulary, until
+from charlstm.text.vocabulary import until
 from charlstm.writing.constraints import route_for
 from charlstm.writing.options import Options
+from charlstm.writing.start import start_of
 
 LARGEST_GROUP = 1024
-
-
-def start_of(vocabulary: Vocabulary, prompt: str, *, skip_unknown: bool) -> Ids:
-    """The ids that a model reads before it writes; those of a line end without a prompt."""
-    ids = vocabulary.encode(prompt, skip_unknown=skip_unknown)
-    return ids if len(ids) else vocabulary.default_start()
 
 
 class Writer:
@@ -26,7 +21,7 @@ class Writer:
 
     def __init__(self, loaded: LoadedModel, prompt: str, options: Options) -> None:
         self._loaded, self._options = loaded, options
-        self._start = start_of(loaded.vocabulary, prompt, skip_unknown=options.skip_unknown)
+        self._start = start_of(loaded, prompt, skip_unknown=options.skip_unknown)
         self._seed = Draws.fresh_seed() if options.seed is None else options.seed
         self._route: Route | None = route_for(options, loaded.vocabulary)
 
