@@ -56,7 +56,7 @@ def command(
     \b
     html         a page that runs the model in any browser: one file, no network
     safetensors  PyTorch's names and layout; says which characters the numbers stand for
-    torch        the same as a state_dict of torch.save (needs the package torch)
+    torch        a state_dict of torch.save, and the module that reads it (needs the package torch)
     onnx         a graph for onnxruntime and others (needs the package onnx)
     npz          NumPy arrays under charlstm's own names
 
@@ -69,6 +69,7 @@ def command(
     from charlstm.messages import show
     from charlstm.saved.checkpoint import load_model
     from charlstm.saved.interchange.exporting import export, format_of
+    from charlstm.saved.interchange.torch_module import module_path
 
     name = format_name or format_of(out)
     if text is not None and name != "html":
@@ -76,7 +77,9 @@ def command(
     loaded = load_model(path)
     cost = cost_of_rounding(loaded, weights, text) if name == "html" else ""
     export(loaded, out, name, weights)
-    click.echo(f"{show(loaded.path)}: step {loaded.progress.step:,}, as {name}{cost}", err=True)
+    beside = f"; {show(module_path(out))} reads it" if name == "torch" else ""
+    step = f"step {loaded.progress.step:,}"
+    click.echo(f"{show(loaded.path)}: {step}, as {name}{beside}{cost}", err=True)
     size = out.stat().st_size
     if name == "html" and size > HEAVY:
         click.echo(f"Note: {size / 1e6:.0f} MB; telephones may fail to open such a page", err=True)

@@ -5,7 +5,9 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,18 @@ def trained(folder: Path, **settings: Any) -> LoadedModel:
     }
     train(tiny_config(folder, TEXT, **few | settings), folder / "run")
     return load_model(folder / "run")
+
+
+OTHERS: list[tuple[str, int]] = [("simple", 0), ("simple", 7), ("layer-norm", 0), ("layer-norm", 7)]
+"""Cells for which others have no module: with one-hot input, and embedded."""
+
+
+@cache
+def other_cell(cell: str, embedding_size: int) -> LoadedModel:
+    settings = {"model.cell": cell, "model.embedding_size": embedding_size}
+    settings |= {"training.steps": 200, "training.learning_rate": 0.003, "model.norm_epsilon": 1e-3}
+    with TemporaryDirectory() as folder:
+        return trained(Path(folder), **settings)
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -227,6 +241,29 @@ def test_the_official_reader_opens_it(loaded: LoadedModel, tmp_path: Path):
     assert json.loads(metadata["config"])["model"]["hidden_size"] == 23
 
 
+@pytest.mark.parametrize(("cell", "embedding_size"), [("lstm", 0), ("lstm", 7), *OTHERS])
+def test_the_module_that_is_written_gives_the_same_logits(
+    cell: str, embedding_size: int, tmp_path: Path
+):
+    """Of the whole text, and in two pieces with the state carried."""
+    torch = torch_on_one_thread()
+    loaded = other_cell(cell, embedding_size)
+    export(loaded, tmp_path / "my.pt")
+    written: dict[str, Any] = {}
+    exec((tmp_path / "my.py").read_text(encoding="ascii"), written)
+    model = written["load"](tmp_path / "my.pt")
+    ids = real_ids(loaded)
+    assert [written["CHARACTERS"].index(c) for c in TEXT[:T]] == ids[:, 0].tolist()
+    theirs = torch.from_numpy(ids)
+    with torch.no_grad():
+        whole, _ = model(theirs)
+        first, state = model(theirs[:300])
+        second, _ = model(theirs[300:], state)
+    ours = our_logits(loaded.model, ids)
+    assert_alike(whole.numpy(), ours)
+    assert_alike(torch.cat([first, second]).numpy(), ours)
+
+
 # The layout, by its definition
 
 
@@ -254,12 +291,24 @@ def test_every_number_has_its_place(plain: LoadedModel, tmp_path: Path):
 
 
 def test_onnxruntime_gives_the_same_logits(loaded: LoadedModel, tmp_path: Path):
+    assert_onnx_alike(loaded, tmp_path)
+
+
+@pytest.mark.parametrize(("cell", "embedding_size"), OTHERS)
+def test_onnxruntime_gives_the_same_logits_for_other_cells(
+    cell: str, embedding_size: int, tmp_path: Path
+):
+    assert_onnx_alike(other_cell(cell, embedding_size), tmp_path)
+
+
+def assert_onnx_alike(loaded: LoadedModel, folder: Path) -> None:
+    """Of the whole text, and in pieces with the state carried."""
     pytest.importorskip("onnx", reason="onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    export(loaded, tmp_path / "a.onnx")
+    export(loaded, folder / "a.onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = runtime.InferenceSession(tmp_path / "a.onnx", options, ["CPUExecutionProvider"])
+    session = runtime.InferenceSession(folder / "a.onnx", options, ["CPUExecutionProvider"])
     ids = real_ids(loaded)
     shape = loaded.model.shape
     h = c = np.zeros((shape.layers, B, shape.hidden_size), np.float32)
@@ -392,18 +441,6 @@ def test_the_programs_of_the_chapter(
 
 
 # What cannot be written
-
-
-@pytest.mark.parametrize("cell", ["simple", "layer-norm"])
-@pytest.mark.parametrize("form", ["torch", "onnx"])
-def test_cells_that_others_do_not_have(plain: LoadedModel, tmp_path: Path, cell: str, form: str):
-    if form == "onnx":
-        pytest.importorskip("onnx", reason="onnx is not installed")
-    config = replace(plain.config, model=replace(plain.config.model, cell=cell))
-    model = CharLM(replace(plain.model.shape, cell=cell))
-    with pytest.raises(ConfigError, match=f"{cell}; use npz or safetensors"):
-        export(replace(plain, config=config, model=model), tmp_path / "a", form)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("form", "package"), [("torch", "torch"), ("onnx", "onnx")])

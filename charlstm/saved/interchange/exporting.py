@@ -15,7 +15,8 @@ from charlstm.nn.parameter import Array
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.interchange.description import describe
 from charlstm.saved.interchange.onnx_graph import onnx_bytes
-from charlstm.saved.interchange.torch_names import to_torch
+from charlstm.saved.interchange.torch_module import write_module
+from charlstm.saved.interchange.torch_names import to_module, to_torch
 from charlstm.saved.writer.page import page
 from charlstm.system.files import write_atomically
 from charlstm.system.safetensors import tensor_chunks
@@ -44,6 +45,8 @@ def export(
     if weights is not None and format_name != "html":
         raise ConfigError(f"{format_name} holds the weights as they are; only html rounds them")
     content = FORMATS[format_name](loaded) if weights is None else _html(loaded, weights)
+    if format_name == "torch":
+        write_module(loaded, path)
     write_atomically(path, content)
     return format_name
 
@@ -60,7 +63,8 @@ def format_of(path: Path) -> str:
 
 def _safetensors(loaded: LoadedModel) -> Chunks:
     """The ``lstm`` cell under PyTorch's names; others, which it does not have, under ours."""
-    arrays = _torch_arrays(loaded) if loaded.model.shape.cell == "lstm" else _parameters(loaded)
+    is_known = loaded.model.shape.cell == "lstm"
+    arrays = _state_dict(loaded) if is_known else _parameters(loaded)
     try:
         return tensor_chunks(arrays, describe(loaded))
     except ValueError:
@@ -68,7 +72,7 @@ def _safetensors(loaded: LoadedModel) -> Chunks:
 
 
 def _torch(loaded: LoadedModel) -> Chunks:
-    arrays = _torch_arrays(loaded)
+    arrays = _state_dict(loaded)
     torch = _needs("torch", "or use safetensors, which PyTorch reads too")
     buffer = io.BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, buffer)
@@ -104,13 +108,10 @@ FORMATS: dict[str, Callable[[LoadedModel], Chunks]] = {
 }
 
 
-def _torch_arrays(loaded: LoadedModel) -> dict[str, Array]:
+def _state_dict(loaded: LoadedModel) -> dict[str, Array]:
     shape = loaded.model.shape
-    if shape.cell != "lstm":
-        raise ConfigError(
-            f"PyTorch has no module for the cell {shape.cell}; use npz or safetensors"
-        )
-    return to_torch(_parameters(loaded), shape.layers)
+    to_names = to_torch if shape.cell == "lstm" else to_module
+    return to_names(_parameters(loaded), shape.layers)
 
 
 def _parameters(loaded: LoadedModel) -> dict[str, Array]:

@@ -45,17 +45,29 @@ class Sizes(NamedTuple):
 def to_torch(parameters: Mapping[str, Array], layers: int) -> dict[str, Array]:
     """The ``state_dict`` of a module with ``lstm``, ``linear`` and perhaps ``embedding``."""
     named = {}
-    if "embedding.E" in parameters:
-        named["embedding.weight"] = parameters["embedding.E"]
     for k in range(layers):
         W_x, W_h, b = (parameters[f"lstm.{k}.{name}"] for name in ("W_x", "W_h", "b"))
         named[f"lstm.weight_ih_l{k}"] = _rows(W_x)
         named[f"lstm.weight_hh_l{k}"] = _rows(W_h)
         named[f"lstm.bias_ih_l{k}"] = b[_TO_TORCH].reshape(-1)
         named[f"lstm.bias_hh_l{k}"] = np.zeros(b.size, b.dtype)
-    named["linear.weight"] = parameters["linear.W_y"].T
-    named["linear.bias"] = parameters["linear.b_y"]
-    return {name: np.ascontiguousarray(array) for name, array in named.items()}
+    return _with_what_is_around(named, parameters)
+
+
+def to_module(parameters: Mapping[str, Array], layers: int) -> dict[str, Array]:
+    """As `to_torch`, for the modules of `torch_module`, whose layers have our own arrays."""
+    of_layers = tuple(f"lstm.{k}." for k in range(layers))
+    named = {name: array for name, array in parameters.items() if name.startswith(of_layers)}
+    return _with_what_is_around(named, parameters)
+
+
+def _with_what_is_around(
+    layers: Mapping[str, Array], parameters: Mapping[str, Array]
+) -> dict[str, Array]:
+    before = {"embedding.weight": parameters.get("embedding.E")}
+    after = {"linear.weight": parameters["linear.W_y"].T, "linear.bias": parameters["linear.b_y"]}
+    named = (before | dict(layers) | after).items()
+    return {name: np.ascontiguousarray(array) for name, array in named if array is not None}
 
 
 def from_torch(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], Sizes]:

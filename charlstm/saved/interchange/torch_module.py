@@ -1,0 +1,83 @@
+"""The source of a module that a state_dict of ours fits, for the user to read and to keep.
+
+For ``lstm`` its recurrence is ``torch.nn.LSTM``; other cells, which PyTorch does not have, are
+written out. Nothing is pickled: the weights are plain tensors, and this is text.
+"""
+
+from pathlib import Path
+from string import Template
+
+from charlstm.errors import ConfigError
+from charlstm.messages import show
+from charlstm.pages.template import asset
+from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.interchange.description import characters_of
+from charlstm.system.files import read_exactly, reading, write_atomically
+
+CELLS = {
+    "lstm": ("lstm.txt",),
+    "simple": ("simple.txt", "layers.txt"),
+    "layer-norm": ("layer-norm.txt", "layers.txt"),
+}
+"""What the LSTM of each cell is made of."""
+
+
+def module_source(loaded: LoadedModel) -> str:
+    """Python, in ASCII: the vocabulary is a literal, whatever is in it."""
+    shape, vocabulary = loaded.model.shape, loaded.vocabulary
+    V, E = shape.vocabulary_size, shape.embedding_size
+    cell = "".join(map(_file, CELLS[shape.cell]))
+    numbers = {"forget_bias": shape.forget_bias, "epsilon": shape.norm_epsilon}
+    one_hot = f"functional.one_hot(ids, {V}).to(self.linear.weight.dtype)"
+    return Template(_file("model.txt")).substitute(
+        description=f"{shape.cell} {shape.layers} x {shape.hidden_size}, step"
+        f" {loaded.progress.step:,} of its training",
+        cell=Template(cell).substitute(numbers).removesuffix("\n"),
+        characters=ascii(characters_of(vocabulary)),
+        unit=" (of each byte, U+0000 to U+00FF)" if vocabulary.unit == "bytes" else "",
+        specials=_specials(loaded),
+        embedding=f"        self.embedding = nn.Embedding({V}, {E})\n" if E else "",
+        input="self.embedding(ids)" if E else one_hot,
+        inputs=E or V,
+        symbols=V,
+        units=shape.hidden_size,
+        layers=shape.layers,
+    )
+
+
+def _specials(loaded: LoadedModel) -> str:
+    names = loaded.vocabulary.specials
+    if not names:
+        return ""
+    listed = ", ".join(ascii(name).replace("\\", "\\\\").replace('"', "'") for name in names)
+    return f" After them come the ids of {listed}."
+
+
+def _file(name: str) -> str:
+    return asset("charlstm.saved.interchange", name)
+
+
+def module_path(weights: Path) -> Path:
+    return weights.with_suffix(".py")
+
+
+def write_module(loaded: LoadedModel, weights: Path) -> None:
+    """Beside ``weights``. Raises `ConfigError` rather than replace a file that it has not written,
+    `SystemRefusedError` as files do.
+    """
+    path = module_path(weights)
+    if path == weights:
+        raise ConfigError(f"{show(path)}: the module that reads it has this name; take another end")
+    source = module_source(loaded).encode("ascii")
+    if path.exists() and not _is_ours(path, source):
+        raise ConfigError(
+            f"{show(path)} is a file that charlstm did not write, and the module that reads"
+            f" {show(weights.name)} has that name; take another name"
+        )
+    write_atomically(path, [source])
+
+
+def _is_ours(path: Path, source: bytes) -> bool:
+    first = source.partition(b"\n")[0]
+    with reading(path) as (stream, _):
+        return bytes(read_exactly(stream, len(first))) == first
