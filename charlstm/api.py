@@ -241,8 +241,8 @@ class Model:
 
         >>> import charlstm
         >>> model = charlstm.load("runs/abc").adapted_to("abc.txt")
-        >>> model.sample("ab", length=4, temperature=0)
-        'cabc'
+        >>> model.path.name
+        'best.safetensors'
         """
         return Model(self.loaded.adapted(text_to_score([Path(path)], self.loaded).ids, pace))
 

@@ -184,6 +184,7 @@ def test_info_finds_the_settings_that_differ(run: Path, call):
         "training.sequence_length": 10,
         "training.learning_rate": 2e-3,
         "training.early_stopping": 0,
+        "training.products": "whole",
         "schedule.kind": "constant",
         "schedule.warmup_steps": 0,
         "schedule.minimum": 0,
@@ -303,7 +304,7 @@ def test_verify_of_no_run(folder: Path, refuse):
 def test_config_prints_every_setting(folder: Path, call):
     text = call("config").out
     assert all(f"{setting.path.split('.')[-1]}:" in text for setting in all_settings())
-    (folder / "my.yaml").write_text(text.replace("files: null", "files: text.txt"))
+    (folder / "my.yaml").write_text(text.replace(" files: null", " files: text.txt"))
     plain = folder / "plain.yaml"
     plain.write_text("data: {files: text.txt}")
     assert load_config(folder / "my.yaml") == load_config(plain)

@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "training.sequence_length": 4,
     "training.learning_rate": 0.02,
     "training.epochs": 50.0,
+    "training.products": "whole",
     "training.early_stopping": 0,
     "schedule.kind": "constant",
     "schedule.warmup_steps": 0,

@@ -11,7 +11,11 @@ from charlstm.nn.tiles import Tiling
 from charlstm.training import products
 from charlstm.training.products import measured
 
-LONG_ENOUGH = {"model.hidden_size": 8, "training.sequence_length": 9}
+LONG_ENOUGH = {
+    "model.hidden_size": 8,
+    "training.sequence_length": 9,
+    "training.products": "auto",
+}
 THEN, NOW = "3x8x8:3x4", "3x8x8:1x2"
 
 
@@ -36,7 +40,7 @@ def test_what_was_measured_is_written_down_and_kept(
 
 
 def test_what_is_stated_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    config = tiny_config(tmp_path, **LONG_ENOUGH, **{"training.products": NOW})
+    config = tiny_config(tmp_path, **(LONG_ENOUGH | {"training.products": NOW}))
     monkeypatch.setattr(products, "measured", pytest.fail)
     train(config, tmp_path / "run")
     assert newest(tmp_path / "run").config.training.products == NOW
@@ -50,7 +54,7 @@ def test_the_layers_of_a_run_compute_so(tmp_path: Path, monkeypatch: pytest.Monk
         return self.stated.get(Sizes(*sizes), Tiling(sizes[0], sizes[2]))
 
     monkeypatch.setattr("charlstm.nn.cuts.Cuts.of", of)
-    train(tiny_config(tmp_path, **LONG_ENOUGH, **{"training.products": NOW}), tmp_path / "run")
+    train(tiny_config(tmp_path, **(LONG_ENOUGH | {"training.products": NOW})), tmp_path / "run")
     stated = {Sizes(3, 8, 8): Tiling(1, 2)}
     assert (stated, (3, 8, 8)) in asked
     assert all(found == stated for found, _ in asked)
@@ -58,7 +62,7 @@ def test_the_layers_of_a_run_compute_so(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_old_run_goes_on_by_the_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One of a version that had nothing to choose, and so kept ``auto``."""
-    config = tiny_config(tmp_path)
+    config = tiny_config(tmp_path, **LONG_ENOUGH)
     say(monkeypatch, "auto")
     train(config, tmp_path / "run", stop_after=7)
     say(monkeypatch, THEN)
