@@ -4,7 +4,7 @@ Everything a user can cause is raised as a `charlstm.errors.UserError`, whose te
 """
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import text_rules_of
+from charlstm.look.originality import Originality, originality
 from charlstm.look.score import Part, Score, exact_losses, text_to_score
 from charlstm.nn.pace import Pace
 from charlstm.saved.checkpoint import LoadedModel, load_model
@@ -245,6 +246,32 @@ class Model:
         'best.safetensors'
         """
         return Model(self.loaded.adapted(text_to_score([Path(path)], self.loaded).ids, pace))
+
+    def originality(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        text: Sequence[Name] = (),
+        count: int = 1000,
+        **options: Unpack[SampleOptions],
+    ) -> Originality:
+        """How much of ``texts`` stands word for word in the text that the model learned from, and
+        how much of its validation part does. Without ``texts``, of ``count`` that are made with the
+        options of `sample`.
+
+        ``text``: the files of the training text, where it is not where the run found it. Raises
+        `FileError` for any other.
+
+        >>> import charlstm
+        >>> model = charlstm.load("runs/abc")
+        >>> found = model.originality(["abcabcabcabcabcabcabcabc", "abcabcabcabcbbbbcabcabcabcabc"])
+        >>> found.samples.longest, round(found.samples.shares[20], 2)
+        (24, 0.33)
+        """
+        if texts is None:
+            options.setdefault("errors", "surrogateescape")
+            texts = list(self.iter_samples(count, **options))
+        return originality(self.loaded, texts, [Path(name) for name in text])
 
     def export(self, path: Name, format: str | None = None, *, weights: str | None = None) -> None:
         """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``; or

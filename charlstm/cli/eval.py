@@ -122,8 +122,13 @@ def form(value: float | None) -> str:
     return f"{math.inf if value is None else value:.6f}"
 
 
-def ask_before_reading_elsewhere(loaded: "LoadedModel") -> None:
-    """Only on a terminal; else nothing is read that a checkpoint names far from here."""
+NAMED_HERE = "charlstm eval MODEL TEXT --part ..."
+
+
+def ask_before_reading_elsewhere(loaded: "LoadedModel", named_by: str = NAMED_HERE) -> None:
+    """Only on a terminal; else nothing is read that a checkpoint names far from here. ``named_by``
+    is how the user can name it.
+    """
     from charlstm.errors import FileError
     from charlstm.look.score import texts_elsewhere
     from charlstm.messages import show
@@ -138,8 +143,7 @@ def ask_before_reading_elsewhere(loaded: "LoadedModel") -> None:
             return
         raise FileError(f"{what}; nothing was read")
     raise FileError(
-        f"{what}, neither here nor beside the run; if you trust it, name it yourself:"
-        " charlstm eval MODEL TEXT --part ..."
+        f"{what}, neither here nor beside the run; if you trust it, name it yourself: {named_by}"
     )
 
 

@@ -28,6 +28,7 @@ COMMANDS = (
     "next",
     "eval",
     "adapt",
+    "originality",
     "compare",
     "plot",
     "report",

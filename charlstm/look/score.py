@@ -241,9 +241,19 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*takewhile(lambda part: not any(sign in part for sign in "*?["), parts))
 
 
-def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ()) -> TextToScore:
+NAMED_BY_EVAL = "charlstm eval MODEL TEXT --part ..."
+
+
+def part_to_score(
+    part: str,
+    loaded: LoadedModel,
+    moved_to: Sequence[Path] = (),
+    *,
+    named_by: str = NAMED_BY_EVAL,
+) -> TextToScore:
     """The ``train``, ``validation`` or ``test`` part of the model's own text, which may lie
-    elsewhere by now. Raises `FileError` if it is not the one that it was trained on.
+    elsewhere by now. Raises `FileError` if it is not the one that it was trained on; ``named_by``
+    is how a user can name the right one.
     """
     data = loaded.config.data
     own = {"validation": data.validation_files, "test": data.test_files}.get(part)
@@ -252,8 +262,9 @@ def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ())
         corpus = encode_corpus(moved_to, loaded.vocabulary, text_rules_of(loaded.config))
         advice = ""
     else:
-        corpus = _own_text(loaded, own or data.files, identity.characters)
-        advice = "; if that has moved, name it: charlstm eval MODEL TEXT --part ..."
+        moved = f"has moved, name it: {named_by}"
+        corpus = _own_text(loaded, own or data.files, identity.characters, moved)
+        advice = f"; if that {moved}"
     names = _listed(corpus.files)
     if corpus.sha256 != identity.sha256:
         what = f"the {part} text" if own else "the text that this model was trained on"
@@ -270,14 +281,13 @@ def part_to_score(part: str, loaded: LoadedModel, moved_to: Sequence[Path] = ())
     return TextToScore(f"{part} part of {names}", np.asarray(ids), source_bits)
 
 
-def _own_text(loaded: LoadedModel, stated: tuple[str, ...], longest: int) -> Corpus:
+def _own_text(loaded: LoadedModel, stated: tuple[str, ...], longest: int, moved: str) -> Corpus:
     """Not longer than it was: a stranger's file may name all of a disk."""
     rules = text_rules_of(loaded.config)
     try:
         return encode_corpus(stated, loaded.vocabulary, rules, longest=longest)
     except FileError as error:
-        advice = "if the text has moved, name it: charlstm eval MODEL TEXT --part ..."
-        raise FileError(f"{error}; {advice}") from None
+        raise FileError(f"{error}; if the text {moved}") from None
 
 
 def _listed(names: Sequence[Path]) -> str:

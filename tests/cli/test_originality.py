@@ -1,0 +1,68 @@
+"""charlstm originality."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import forge
+
+
+@pytest.fixture
+def run(folder: Path, run: Path) -> Path:
+    """That of all commands, trained on the text.txt that lies here."""
+
+    def name(arrays, state):
+        state["config"]["data"].update(files=[str(folder / "text.txt")])
+
+    forge(run / "best.safetensors", name)
+    return run
+
+
+def test_a_copy_is_told_with_its_place(call, folder: Path, run: Path):
+    text = (folder / "text.txt").read_text()
+    (folder / "copy.txt").write_text(text[:300])
+    code, out, err = call("originality", run, "copy.txt")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0] == ["written", "held", "out"]
+    assert rows[1][0:2] == ["characters", "300"]
+    assert rows[4][:5] == ["windows", "of", "80", "copied", "100.00%"]
+    assert rows[5][:3] == ["longest", "copy", "300"]
+    assert f"    300  text 1, {folder / 'text.txt'} line 1: {text[:60]}..." in out
+
+
+def test_json_has_the_same(call, folder: Path, run: Path):
+    arguments = ["originality", run, "--count", 3, "--length", 90, "--temperature", 0.2]
+    found = json.loads(call(*arguments, "--json").out)
+    table = call(*arguments).out
+    assert found["samples"]["texts"] == 3
+    assert found["samples"]["characters"] == 270
+    assert f"{found['samples']['share_20']:.2%}" in table
+    assert f"{found['held_out']['share_20']:.2%}" in table
+    for example in found["examples"]:
+        assert example["text"] in (folder / "text.txt").read_text()
+        assert f"line {example['line']:,}: {example['text'][:30]}" in table
+
+
+def test_a_text_elsewhere_is_not_read_unasked(refuse, folder: Path, run: Path, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "text.txt"
+    elsewhere.write_text((folder / "text.txt").read_text())
+    forge(
+        run / "best.safetensors",
+        lambda arrays, state: state["config"]["data"].update(files=[str(elsewhere)]),
+    )
+    line = refuse(3, "originality", run)
+    assert line.endswith("name it yourself: charlstm originality MODEL --text TEXT")
+
+
+def test_a_text_that_is_named_is_read(call, refuse, folder: Path, run: Path):
+    (folder / "text.txt").rename(folder / "moved.txt")
+    assert "charlstm originality MODEL --text TEXT" in refuse(3, "originality", run)
+    assert call("originality", run, "--text", "moved.txt", "--count", 2).code == 0
+    (folder / "other.txt").write_text("the harbour was quiet " * 9)
+    assert "not the text" in refuse(3, "originality", run, "--text", "other.txt")
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "."])
+def test_what_cannot_be_read_is_one_line(refuse, run: Path, name: str):
+    assert name in refuse(3, "originality", run, name)
