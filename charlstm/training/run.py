@@ -61,20 +61,7 @@ class Outcome:
 
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
-    started = time.monotonic()
-    refuse_to_lead_twice()
-    _warn_of_tasks(say)
-    folder = RunFolder(path)
-    known = settings_so_far(folder, config) if options.resume else None
-    dataset = read_dataset(config, cache_beside(path, say), known)
-    if is_due(config, known):
-        dataset, speed = fit_to_time(dataset, path, started)
-        say(f"Measured: {speed:,.0f} characters a second.")
-    check_memory(dataset.config, dataset.corpus.vocabulary.size)
-    for warning in dataset.corpus.warnings:
-        say(f"Warning: {warning}")
-    if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:
-        say("training.workers is ignored: the MPI launcher has started the processes.")
+    dataset, folder = _read(config, path, options, say), RunFolder(path)
     folder.create()
     with folder.lock():
         found = starting_point(folder, dataset, options, say)
@@ -82,12 +69,9 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
             _take_back_later_reports(folder, found.loaded.progress)
             return Outcome("already finished", found.loaded.progress)
         say(describe(dataset))
-        if found is None:
-            for line in [*decided(dataset), *(f"Warning: {line}" for line in advice(dataset))]:
-                say(line)
         dataset = with_quickest_products(dataset, found and found.loaded.config)
-        if found is None and not options.quiet:
-            tell_of_growth(dataset, say)
+        if found is None:
+            _tell_of_the_start(dataset, options, say)
         with ranks_for(dataset, folder, found and found.path) as comm:
             trainer, progress = prepare(dataset, comm, found and found.loaded)
             identity = _identity(dataset, trainer)
@@ -104,6 +88,31 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
             for line in summary(dataset, progress, folder):
                 say(line)
         return outcome
+
+
+def _read(config: Config, path: Path, options: Options, say: Say) -> Dataset:
+    """The text, with settings that fit it and the time; what is odd about them is told."""
+    started = time.monotonic()
+    refuse_to_lead_twice()
+    _warn_of_tasks(say)
+    known = settings_so_far(RunFolder(path), config) if options.resume else None
+    dataset = read_dataset(config, cache_beside(path, say), known)
+    if is_due(config, known):
+        dataset, speed = fit_to_time(dataset, path, started)
+        say(f"Measured: {speed:,.0f} characters a second.")
+    check_memory(dataset.config, dataset.corpus.vocabulary.size)
+    for warning in dataset.corpus.warnings:
+        say(f"Warning: {warning}")
+    if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:
+        say("training.workers is ignored: the MPI launcher has started the processes.")
+    return dataset
+
+
+def _tell_of_the_start(dataset: Dataset, options: Options, say: Say) -> None:
+    for line in [*decided(dataset), *(f"Warning: {line}" for line in advice(dataset))]:
+        say(line)
+    if not options.quiet:
+        tell_of_growth(dataset, say)
 
 
 def _warn_of_tasks(say: Say) -> None:
