@@ -12,9 +12,8 @@ function signOf(character) {
   return /[\p{C}\p{Z}]/u.test(character) ? nameOf(code) : character;
 }
 
-// As it stands in a text: blanks as they are.
+// As it stands in a line: blanks as they are.
 function inText(character) {
-  if (character === "\n") return "↵\n";
   return /\p{Zs}/u.test(character) ? character : signOf(character);
 }
 

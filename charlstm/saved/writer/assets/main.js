@@ -3,6 +3,8 @@
 const $ = (id) => document.getElementById(id);
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 const CALM = 500;  // milliseconds between changes of the screen where little may move
+const NAMED = 5;
+const SHARE = 5;  // showing a long text takes at most one of so many parts of the time
 
 class Page {
   constructor(model) {
@@ -12,17 +14,18 @@ class Page {
     this.next = new NextCharacters($("next"), this.alphabet, (id) => this.append(id));
     this.isWriting = false;
     this.before = null;  // the text before the model wrote
-    this.drawn = 0;
+    this.drawn = 0;  // when, and how long it took
+    this.cost = 0;
   }
 
   // The text is another one.
   async follow() {
     const isRead = await this.attempt(() => this.reader.follow($("text").value, (share) => {
-      this.draw();
+      if (this.mayDraw()) this.draw();
       if (share < 1) this.say(`Reading, ${10 * Math.floor(10 * share)} %`);
     }));
     if (!isRead) return false;
-    this.draw(true);
+    this.draw();
     this.next.show(this.reader.logits);
     this.say(this.unknown());
     return true;
@@ -73,16 +76,23 @@ class Page {
   }
 
   async pause() {
-    if (!isCalm.matches || performance.now() > this.drawn + CALM) this.flush();
+    if (this.mayDraw()) this.flush();
     await breath();
     this.sliceEnd = performance.now() + SLICE;
   }
 
+  mayDraw() {
+    const rest = Math.max(isCalm.matches ? CALM : 0, SHARE * this.cost);
+    return performance.now() > this.drawn + rest;
+  }
+
   flush() {
+    const start = performance.now();
     this.put(this.pending);
     this.pending = "";
-    this.draw(true);
+    this.draw();
     $("shaded").scrollTop = $("shaded").scrollHeight;
+    this.cost = performance.now() - start;
   }
 
   showWriting(is) {
@@ -117,20 +127,19 @@ class Page {
     return Math.min(Math.max(1, Math.floor(Number(value)) || 1), Number(max));
   }
 
-  draw(isNow = false) {
-    const now = performance.now();
-    if (!isNow && isCalm.matches && now < this.drawn + CALM) return;
-    this.drawn = now;
+  draw() {
     this.shading.draw(this.reader);
     const mean = this.reader.meanBits(), one = facts.unit === "bytes" ? "byte" : "character";
     $("mean").textContent = Number.isNaN(mean) ? "" : `${mean.toFixed(3)} bits a ${one} on average`;
+    this.drawn = performance.now();
   }
 
   unknown() {
     const lacking = new Set(this.reader.pieces.filter((p) => !p.ids.length).map((p) => p.text));
     if (!lacking.size) return "";
-    const named = Array.from(lacking).slice(0, 5).map((text) => `${signOf(text)} (${nameOf(text.codePointAt(0))})`);
-    return `Left out, for the model does not know them: ${named.join(", ")}${lacking.size > 5 ? ", …" : ""}.`;
+    const named = Array.from(lacking).map((text) => `${signOf(text)} (${nameOf(text.codePointAt(0))})`);
+    const more = named.length > NAMED ? ` and ${named.length - NAMED} more` : "";
+    return `Left out, for the model does not know them: ${named.slice(0, NAMED).join(", ")}${more}.`;
   }
 
   say(text) {
@@ -172,12 +181,10 @@ class Page {
 }
 
 function describe() {
-  const size = `${facts.cell} ${facts.layers} × ${facts.units}`;
-  const count = facts.parameters.toLocaleString("en");
-  document.title = `${facts.name} writes`;
-  $("title").textContent = `${facts.name} writes`;
-  $("about").textContent = `A ${size} with ${count} parameters that knows ${facts.codes.length} ${facts.unit}, `
-    + `step ${facts.step.toLocaleString("en")} of its training. All of it is in this file.`;
+  const many = (count) => count.toLocaleString("en");
+  document.title = $("title").textContent = `${facts.name} writes`;
+  $("about").textContent = `${facts.cell} ${facts.layers} × ${facts.units}, ${many(facts.parameters)} parameters, `
+    + `${many(facts.codes.length)} ${facts.unit}, step ${many(facts.step)} of its training. All of it is in this file.`;
 }
 
 function offerLabels() {

@@ -9,10 +9,12 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
+// A row for each line: what is added at the end moves nothing above it.
 class Shading {
   constructor(element) {
     this.element = element;
     this.shown = [];
+    this.spans = [];
   }
 
   // As far as the reader has come. Pieces that are shown already stay.
@@ -20,17 +22,28 @@ class Shading {
     let n = 0, read = 0;
     while (n < this.shown.length && this.shown[n] === pieces[n]) read += pieces[n++].ids.length;
     this.cut(n);
-    const added = document.createDocumentFragment();
     for (; n < pieces.length && read + pieces[n].ids.length <= bits.length; n++) {
-      added.append(this.span(pieces[n], bits.slice(read, read += pieces[n].ids.length)));
-      this.shown.push(pieces[n]);
+      this.add(pieces[n], bits.slice(read, read += pieces[n].ids.length));
     }
-    this.element.append(added);
   }
 
   cut(count) {
-    while (this.element.childNodes.length > count) this.element.lastChild.remove();
+    for (const span of this.spans.splice(count)) {
+      const row = span.parentElement;
+      span.remove();
+      if (!row.hasChildNodes()) row.remove();
+    }
     this.shown.length = count;
+  }
+
+  add(piece, bits) {
+    if (!this.shown.length || this.shown.at(-1).text === "\n") {
+      this.element.append(make("div", { className: "row" }));
+    }
+    const span = this.span(piece, bits);
+    this.element.lastChild.append(span);
+    this.shown.push(piece);
+    this.spans.push(span);
   }
 
   span({ text, ids }, bits) {
