@@ -15,6 +15,8 @@ import numpy as np
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import text_rules_of
+from charlstm.look.classifying import classify_strings
+from charlstm.look.item_scores import ItemScore, score_strings
 from charlstm.look.originality import Originality, originality
 from charlstm.look.score import Part, Score, exact_losses, text_to_score
 from charlstm.nn.pace import Pace
@@ -28,7 +30,7 @@ from charlstm.writing.options import Options, SampleOptions
 from charlstm.writing.start import start_of
 from charlstm.writing.texts import Writer
 
-__all__ = ["Model", "Next", "Pace", "Part", "Score", "Training", "load", "train"]
+__all__ = ["ItemScore", "Model", "Next", "Pace", "Part", "Score", "Training", "load", "train"]
 
 Name = str | PathLike[str]
 
@@ -273,6 +275,41 @@ class Model:
             texts = list(self.iter_samples(count, **options))
         return originality(self.loaded, texts, [Path(name) for name in text])
 
+    def score_items(self, texts: Sequence[str]) -> list[ItemScore]:
+        """How well a model of a list predicts each of ``texts``, its end included: alone, from a
+        state of zero, with its rank by bits a character (1: the most surprising).
+
+        >>> import charlstm
+        >>> names = charlstm.load("runs/names")
+        >>> scores = names.score_items(["abc", "cab", "c"])
+        >>> [score.characters for score in scores]
+        [4, 4, 2]
+        >>> scores[0].bits < scores[2].bits  # c is none of the names
+        True
+
+        Raises `FileError` for a model of one text, and for a text that holds what ends an item;
+        `UnknownCharacterError` for characters that the model does not know.
+        """
+        return score_strings(self.loaded, texts)
+
+    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """The probability of each label for each of ``texts``, by a model of a list with labels.
+
+        By Bayes' rule from the model's own bits and the labels' shares, see docs/items.md.
+
+        >>> import charlstm
+        >>> [found] = charlstm.load("runs/labelled").classify(["abab"])
+        >>> sorted(found), round(sum(found.values()), 6)
+        (['ab', 'ba'], 1.0)
+
+        Raises `FileError` for a model without labels, and else as `score_items`.
+        """
+        if not texts:
+            return []
+        found = classify_strings(self.loaded, texts)
+        rows = found.probabilities.tolist()
+        return [dict(zip(found.labels, row, strict=True)) for row in rows]
+
     def export(self, path: Name, format: str | None = None, *, weights: str | None = None) -> None:
         """Write the model for other programs: ``safetensors``, ``torch``, ``onnx`` or ``npz``; or
         ``html``, a page that writes, its ``weights`` in ``float16`` or ``int8``.
@@ -291,6 +328,8 @@ class Model:
 
     def _encode(self, text: str | bytes) -> Ids:
         """The ids of a text to be read, as files are."""
+        if self.config.data.items != "none":
+            raise FileError(f"{self.path}: reads a list; score_items takes its items")
         if isinstance(text, bytes):
             text = decode_stream(text, self.vocabulary.unit, "the text")
         ids = encode_string(text, self.vocabulary, text_rules_of(self.config))

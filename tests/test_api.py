@@ -47,15 +47,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "abc.txt").write_text("abc" * 200 + "\n")
     data = {"files": str(folder / "abc.txt")}
     charlstm.train({"data": data, **SETTINGS}, out=folder / "runs" / "abc")
+    (folder / "names.txt").write_text("abc\ncab\nbca\na\n" * 9)
+    data = {"files": str(folder / "names.txt"), "items": "lines"}
+    charlstm.train({"data": data, **SETTINGS}, out=folder / "runs" / "names")
+    (folder / "labelled.txt").write_text("ab\tabab\nba\tbaba\nab\tab\n" * 20)
+    data = {"files": str(folder / "labelled.txt"), "items": "lines", "labels": True}
+    charlstm.train({"data": data, **SETTINGS}, out=folder / "runs" / "labelled")
     return folder
 
 
 @pytest.fixture
 def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: abc.txt and runs/abc."""
+    """The working directory: abc.txt, runs/abc, and runs/names of a list."""
     (tmp_path / "abc.txt").write_bytes((made / "abc.txt").read_bytes())
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "abc").symlink_to(made / "runs" / "abc")
+    for name in ("abc", "names", "labelled"):
+        (tmp_path / "runs" / name).symlink_to(made / "runs" / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

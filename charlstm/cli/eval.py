@@ -2,20 +2,25 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlstm.cli.arguments import PathName
+from charlstm.cli.items import is_of_a_list, items_to_score, rows_of_items
 from charlstm.cli.pace import pace_options, require_use
 from charlstm.messages import json_text, printable
 
 if TYPE_CHECKING:
-    from charlstm.look.score import Losses, Part, TextToScore
+    from charlstm.look.item_scores import ItemsToScore
+    from charlstm.look.score import Part, TextToScore
     from charlstm.nn.pace import Pace
     from charlstm.saved.checkpoint import LoadedModel
+    from charlstm.text.parts import Name
+
+    AnyText = TextToScore | ItemsToScore
 
 
 @click.command("eval")
@@ -29,9 +34,15 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--by",
-    type=click.Choice(["line", "character"]),
+    type=click.Choice(["line", "character", "item"]),
     show_default="the whole text",
-    help="Bits of every line or character.",
+    help="Bits of every line or character; of a list, of every item.",
+)
+@click.option("--sort", is_flag=True, help="With --by item: the most surprising first.")
+@click.option(
+    "--percentile",
+    is_flag=True,
+    help="With --by item: how many in a hundred held-out items surprise the model less.",
 )
 @click.option(
     "--adapt", is_flag=True, help="Also as the model goes on learning from what it reads."
@@ -43,8 +54,10 @@ def command(
     path: Path,
     names: tuple[Path, ...],
     *,
-    part: str | None,
+    part: "Name | None",
     by: str | None,
+    sort: bool,
+    percentile: bool,
     adapt: bool,
     pace: "Pace",
     as_json: bool,
@@ -56,7 +69,8 @@ def command(
     character on, its state carried throughout, and predicts each character but the first from all
     before it. With --by, rows
     come while they are computed, control characters in them are escaped, and a line feed belongs
-    to the line that it ends; so the bits of all rows add up to those of the text.
+    to the line that it ends; so the bits of all rows add up to those of the text. The items of a
+    list (data.items) are read each alone, and their rank is by bits a character.
 
     With --adapt it reads TEXT once more, and goes on learning from what it has read: each character
     is predicted before it is learned from (dynamic evaluation). Both figures are told.
@@ -71,22 +85,27 @@ def command(
     charlstm eval runs/quickstart notes.txt --json
     charlstm eval runs/quickstart notes.txt --adapt
     charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
+    charlstm eval runs/names strange.txt --by item --sort --percentile
     """
+    if (sort or percentile) and by != "item":
+        raise click.UsageError("--sort and --percentile go with --by item.")
     if as_tsv and (as_json or by is None):
         raise click.UsageError("--tsv goes with --by, and not with --json.")
-    if not names and part is None:
-        raise click.UsageError("Give TEXT, or --part of the model's own text.")
+    check_names(names, part)
     require_use(pace, "--adapt", given=adapt)
-    if Path("-") in names and (part is not None or len(names) > 1):
-        raise click.UsageError("- stands alone: what is read from there is a whole text.")
     from charlstm.look.score import part_to_score, text_to_score
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
-    if part is not None and not names:
+    check_kind(by, listed=is_of_a_list(loaded), adapt=adapt)
+    if (part is not None and not names) or percentile:
         ask_before_reading_elsewhere(loaded)
-    text = text_to_score(names, loaded) if part is None else part_to_score(part, loaded, names)
-    text.pace = pace if adapt else None
+    text: AnyText
+    if is_of_a_list(loaded):
+        text = items_to_score(names, part, loaded, sort=sort, percentile=percentile)
+    else:
+        text = text_to_score(names, loaded) if part is None else part_to_score(part, loaded, names)
+        text.pace = pace if adapt else None
     if by is not None:
         write = write_json if as_json else write_tsv if as_tsv else write_table
         write(text, loaded, by)
@@ -100,6 +119,23 @@ def command(
         write_figures(text.figures(loaded), loaded.vocabulary.unit)
 
 
+def check_names(names: tuple[Path, ...], part: str | None) -> None:
+    if not names and part is None:
+        raise click.UsageError("Give TEXT, or --part of the model's own text.")
+    if Path("-") in names and (part is not None or len(names) > 1):
+        raise click.UsageError("- stands alone: what is read from there is a whole text.")
+
+
+def check_kind(by: str | None, *, listed: bool, adapt: bool) -> None:
+    """What can be asked of the model of a list, and of one text."""
+    if listed and by not in (None, "item"):
+        raise click.UsageError(f"The model reads items: --by item, not --by {by}.")
+    if listed and adapt:
+        raise click.UsageError("The model reads items, each on its own: it cannot --adapt.")
+    if by == "item" and not listed:
+        raise click.UsageError("The model reads one text, not a list (data.items): --by line.")
+
+
 def write_figures(figures: dict[str, Any], unit: str) -> None:
     """Static and adapted figures side by side, where there are both."""
     one, adapted = "byte" if unit == "bytes" else "char", figures.get("adapted")
@@ -110,9 +146,13 @@ def write_figures(figures: dict[str, Any], unit: str) -> None:
 
     if adapted is not None:
         click.echo(f"{'':14} static    adapted")
+    if "items" in figures:
+        click.echo(f"{'items':14} {figures['items']:,}")
     click.echo(f"{unit:14} {figures['characters']:,}")
     row("loss", "loss", f" nats per {one}{'acter' * (one == 'char')}")
     row(f"bits per {one}", "bits_per_char")
+    if "items" in figures:
+        row("bits per item", "bits_per_item")
     row("perplexity", "perplexity")
     if figures["source_bits_per_char"] is not None:
         click.echo(f"its source     {figures['source_bits_per_char']:.6f} bits per {one}")
@@ -147,23 +187,26 @@ def ask_before_reading_elsewhere(loaded: "LoadedModel", named_by: str = NAMED_HE
     )
 
 
-def readings(text: "TextToScore", loaded: "LoadedModel") -> "list[Losses]":
+def readings(text: "AnyText", loaded: "LoadedModel") -> list[Iterable[Any]]:
     """The losses of the text as they are computed: static, and adapted if that is asked for."""
     static = text.losses(loaded)
     return [static] if text.pace is None else [static, text.adapted_losses(loaded)]
 
 
-def with_a_bar(losses: "Losses", text: "TextToScore") -> "Losses":
+def with_a_bar(losses: Iterable[Any], text: "AnyText") -> Iterator[Any]:
     """On a terminal, as long as nothing else is being written there."""
     from charlstm.training.console import watched
 
-    return watched(losses, len(text.ids) - 1)
+    return watched(losses, text.predictions)
 
 
-def rows_of(text: "TextToScore", loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
+def rows_of(text: "AnyText", loaded: "LoadedModel", by: str) -> Iterator[dict[str, Any]]:
     """One a line or character, with the adapted bits beside the static ones if asked for."""
-    from charlstm.look.score import by_character, by_line
+    from charlstm.look.score import TextToScore, by_character, by_line
 
+    if not isinstance(text, TextToScore):
+        yield from rows_of_items(text, loaded)
+        return
     parts_of, row_of = (by_line, line_row) if by == "line" else (by_character, character_row)
     static, *adapted = readings(text, loaded)
     readers = [static if sys.stdout.isatty() else with_a_bar(static, text), *adapted]
@@ -187,7 +230,7 @@ def character_row(part: "Part") -> dict[str, Any]:
     return {"character": part.number, "bits": part.bits}
 
 
-def write_json(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
+def write_json(text: "AnyText", loaded: "LoadedModel", by: str) -> None:
     """One object, written while it is computed: the rows first, then the figures of the text."""
     click.echo(f'{{"by": "{by}", "rows": [', nl=False)
     for number, row in enumerate(rows_of(text, loaded, by)):
@@ -196,7 +239,7 @@ def write_json(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
     click.echo("],\n" + json_text(text.figures(loaded))[1:])
 
 
-def write_tsv(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
+def write_tsv(text: "AnyText", loaded: "LoadedModel", by: str) -> None:
     for number, row in enumerate(rows_of(text, loaded, by)):
         if number == 0:
             click.echo("\t".join(row))
@@ -204,7 +247,7 @@ def write_tsv(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
         click.echo("\t".join("" if value is None else str(value) for value in row.values()))
 
 
-def write_table(text: "TextToScore", loaded: "LoadedModel", by: str) -> None:
+def write_table(text: "AnyText", loaded: "LoadedModel", by: str) -> None:
     for number, row in enumerate(rows_of(text, loaded, by)):
         if number == 0:
             click.echo("".join(f"{name:>14}" for name in row if name != "text") + "  text")

@@ -29,6 +29,7 @@ COMMANDS = (
     "eval",
     "adapt",
     "originality",
+    "classify",
     "compare",
     "plot",
     "report",

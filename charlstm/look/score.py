@@ -12,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
-from charlstm.from_config import text_rules_of
+from charlstm.from_config import division_of, text_rules_of
+from charlstm.messages import show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.nn.pace import Pace
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.finding import is_run
+from charlstm.text import parts as text_parts
 from charlstm.text.code_points import find_files
-from charlstm.text.corpus import Corpus, encode_corpus, split
+from charlstm.text.corpus import Corpus, encode_corpus
 from charlstm.text.encoding import encode_string, read_stdin
+from charlstm.text.items import Items
 from charlstm.text.mapped_ids import MappedIds
+from charlstm.text.parts import NAMES, Name, length
 from charlstm.text.vocabulary import Ids, Vocabulary
 
 NEWLINE = 10
@@ -172,10 +176,12 @@ class TextToScore:
     static: Tally = field(default_factory=Tally, init=False)
     adapted: Tally = field(default_factory=Tally, init=False)
 
+    @property
+    def predictions(self) -> int:
+        return len(self.ids) - 1
+
     def losses(self, loaded: LoadedModel) -> Losses:
         """As from `exact_losses`; what has been handed out counts in `figures`."""
-        if loaded.config.data.items != "none":
-            raise FileError("a model of a list is not scored on a text; see its validation loss")
         return self.static.counting(exact_losses(loaded.model, self.ids))
 
     def adapted_losses(self, loaded: LoadedModel) -> Losses:
@@ -201,6 +207,8 @@ class TextToScore:
 def text_to_score(names: Sequence[Path], loaded: LoadedModel) -> TextToScore:
     """Files, or with ``-`` standard input, read as the model's text was. Raises `FileError`."""
     vocabulary, rules = loaded.vocabulary, text_rules_of(loaded.config)
+    if rules.items is not None:
+        raise FileError(f"{show(loaded.path)}: reads a list, and scores item by item")
     if list(map(str, names)) == ["-"]:
         text = TextToScore("-", encode_string(read_stdin(vocabulary.unit), vocabulary, rules), None)
     else:
@@ -245,15 +253,36 @@ NAMED_BY_EVAL = "charlstm eval MODEL TEXT --part ..."
 
 
 def part_to_score(
-    part: str,
+    part: Name,
     loaded: LoadedModel,
     moved_to: Sequence[Path] = (),
     *,
     named_by: str = NAMED_BY_EVAL,
 ) -> TextToScore:
-    """The ``train``, ``validation`` or ``test`` part of the model's own text, which may lie
-    elsewhere by now. Raises `FileError` if it is not the one that it was trained on; ``named_by``
-    is how a user can name the right one.
+    """A part of the model's own text, as `own_part`. Raises `FileError`."""
+    own = own_part(part, loaded, moved_to, named_by=named_by)
+    if isinstance(own.part, Items):
+        raise FileError(f"{own.name}: a list, which is scored item by item")
+    return TextToScore(own.name, np.asarray(own.part), own.source_bits)
+
+
+class OwnPart(NamedTuple):
+    """A part of the text that a model was trained on; see `TextToScore`."""
+
+    name: str
+    part: text_parts.Part
+    source_bits: float | None
+
+
+def own_part(
+    part: Name,
+    loaded: LoadedModel,
+    moved_to: Sequence[Path] = (),
+    *,
+    named_by: str = NAMED_BY_EVAL,
+) -> OwnPart:
+    """A part of the model's own text or list, which may lie elsewhere by now. Raises `FileError`
+    if it is not the one that it was trained on; ``named_by`` is how a user can name the right one.
     """
     data = loaded.config.data
     own = {"validation": data.validation_files, "test": data.test_files}.get(part)
@@ -269,16 +298,19 @@ def part_to_score(
     if corpus.sha256 != identity.sha256:
         what = f"the {part} text" if own else "the text that this model was trained on"
         raise FileError(f"{names}: not {what}{advice}")
+    division = division_of(loaded.config)
     if own:
         source_bits = corpus.source_bits_per_character(0, corpus.characters)
-        return TextToScore(names, np.asarray(corpus.ids), source_bits)
-    parts = split(corpus.ids, *data.fractions)
-    number = ("train", "validation", "test").index(part)
-    ids, start = parts[number], sum(map(len, parts[:number]))
-    if len(ids) < 2:
+        return OwnPart(names, division.whole(corpus), source_bits)
+    parts = division.parts(corpus, {})
+    lengths = [length(parts[name]) for name in NAMES]
+    number = NAMES.index(part)
+    if lengths[number] < 2:
         raise FileError(f"{names}: this run keeps no {part} part (data.{part}_fraction is 0)")
-    source_bits = corpus.source_bits_per_character(start, start + len(ids))
-    return TextToScore(f"{part} part of {names}", np.asarray(ids), source_bits)
+    start = sum(lengths[:number])
+    source_bits = corpus.source_bits_per_character(start, start + lengths[number])
+    in_a_row = not isinstance(parts[part], Items)
+    return OwnPart(f"{part} part of {names}", parts[part], source_bits if in_a_row else None)
 
 
 def _own_text(loaded: LoadedModel, stated: tuple[str, ...], longest: int, moved: str) -> Corpus:

@@ -69,6 +69,8 @@ class Checkpoint:
     fingerprint: str
     versions: dict[str, str]
     adaptations: tuple[Adaptation, ...] = ()
+    label_counts: tuple[int, ...] = ()
+    """Of the training items, how many have each label of the vocabulary."""
 
 
 def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
@@ -81,6 +83,7 @@ def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
         "config": config_to_dict(checkpoint.config),
         "unit": checkpoint.vocabulary.unit,
         **({"specials": list(specials)} if (specials := checkpoint.vocabulary.specials) else {}),
+        **({"label_counts": list(counts)} if (counts := checkpoint.label_counts) else {}),
         "progress": checkpoint.progress.stated(),
         "optimizer_steps": checkpoint.optimizer_steps,
         "corpus": checkpoint.corpus.stated(),
@@ -115,6 +118,7 @@ class LoadedModel:
     config: Config
     progress: Progress
     corpus: TextIdentity
+    label_counts: tuple[int, ...] = ()
 
     def adapting(self, pace: Pace) -> Adapted:
         """A copy of the model that learns from what it reads."""
@@ -148,6 +152,7 @@ def load_checkpoint(path: Path) -> tuple[LoadedModel, Checkpoint]:
         config=checkpoint.config,
         progress=checkpoint.progress,
         corpus=checkpoint.corpus,
+        label_counts=checkpoint.label_counts,
     )
     return loaded, checkpoint
 
@@ -183,7 +188,7 @@ def load_parameters(model: CharLM, parameters: Mapping[str, Array]) -> None:
 
 
 _ENTRIES = {"config", "unit", "progress", "optimizer_steps", "corpus", "fingerprint", "versions"}
-_LATER = {"specials", "adaptations"}  # which not every file has
+_LATER = {"specials", "adaptations", "label_counts"}  # which not every file has
 
 
 def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
@@ -206,6 +211,7 @@ def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
         fingerprint=_text(state, "fingerprint"),
         versions={str(k): str(v) for k, v in _mapping(state, "versions").items()},
         adaptations=checked_adaptations(state.get("adaptations", [])),
+        label_counts=_label_counts(state.get("label_counts", []), vocabulary),
     )
 
 
@@ -290,6 +296,14 @@ def _texts(stated: object) -> list[str]:
     if not isinstance(stated, list) or not all(isinstance(name, str) for name in stated):
         raise FileError(f"specials: expected a list of texts, found {shorten(stated)}")
     return stated
+
+
+def _label_counts(stated: object, vocabulary: Vocabulary) -> tuple[int, ...]:
+    counts = stated if isinstance(stated, list) else [stated]
+    fit = all(type(count) is int and 0 <= count < 2**63 for count in counts)
+    if not fit or len(counts) not in {0, len(vocabulary.labels)}:
+        raise FileError(f"label_counts: expected one for each label, found {shorten(stated)}")
+    return tuple(counts)
 
 
 def _text(state: JsonObject, name: str) -> str:

@@ -117,7 +117,7 @@ class TextFiles:
         try:
             yield from marked(texts, items, self.found)
         except LabelError as error:
-            raise FileError(f"{show(path)}: {error}") from None
+            raise LabelError(error.message, error.number, show(path)) from None
 
     def names(self) -> str:
         """For messages: the first file, and how many others."""

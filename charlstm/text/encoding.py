@@ -1,13 +1,31 @@
 """Texts that are no files, from a program or a pipe, encoded as those in files are."""
 
+import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from charlstm.errors import FileError
-from charlstm.text.code_points import AS_IT_IS, BYTE_ORDER_MARK, TextRules
-from charlstm.text.vocabulary import Codes, Ids, Unit, Vocabulary
+from charlstm.text.code_points import (
+    AS_IT_IS,
+    BYTE_ORDER_MARK,
+    TextFiles,
+    TextRules,
+    find_files,
+)
+from charlstm.text.items import Items
+from charlstm.text.marking import Found, ItemRules, marked
+from charlstm.text.vocabulary import (
+    LABEL,
+    Codes,
+    Ids,
+    Unit,
+    UnknownCharacterError,
+    Vocabulary,
+)
 
 
 def read_stdin(unit: Unit) -> str:
@@ -50,3 +68,67 @@ def encode_string(text: str, vocabulary: Vocabulary, rules: TextRules = AS_IT_IS
         return vocabulary.encode_codes(codes)
     stand_in = int(vocabulary.encode(rules.replacement)[0])
     return np.take(vocabulary.id_table(stand_in), codes, mode="clip")
+
+
+def encode_list(text: str, vocabulary: Vocabulary, rules: TextRules, items: ItemRules) -> Ids:
+    """The ids of a list in a text, as `list_in_files` gives them for one in a file."""
+    found = Found()
+    found.settle(vocabulary.labels)
+    if vocabulary.unit == "bytes":
+        texts = [text.encode("utf-8", "surrogateescape").decode("latin-1")]
+    else:
+        texts = list(rules.applied([text]))
+    stream = "".join(marked(texts, items, found))
+    codes = np.frombuffer(stream.encode("utf-32-le", "surrogatepass"), "<u4")
+    return _ids_of_list(codes, vocabulary, rules)
+
+
+def list_in_files(
+    names: Sequence[Path], vocabulary: Vocabulary, rules: TextRules, items: ItemRules
+) -> Ids:
+    """The ids of a list with such items, labelled or not, in a vocabulary that has labels.
+
+    Raises `UnknownCharacterError`, and `FileError` for what is no list.
+    """
+    rules = replace(rules, unit=vocabulary.unit, items=items)
+    text = TextFiles(find_files(names), rules)
+    text.found.settle(vocabulary.labels)
+    blocks = list(text.blocks(hashlib.sha256()))
+    try:
+        return _ids_of_list(np.concatenate(blocks), vocabulary, rules)
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(error.code_points, text.names()) from None
+
+
+def _ids_of_list(codes: Codes, vocabulary: Vocabulary, rules: TextRules) -> Ids:
+    unknown = codes[~np.isin(codes, vocabulary.codes)]
+    stand_in = 0
+    if rules.replacement is not None and vocabulary.knows(rules.replacement):
+        stand_in = int(vocabulary.encode(rules.replacement)[0])
+    elif len(unknown):
+        raise UnknownCharacterError(list(dict.fromkeys(unknown.tolist())))
+    return np.take(vocabulary.id_table(stand_in), codes, mode="clip")
+
+
+def encode_items(
+    texts: Sequence[str],
+    vocabulary: Vocabulary,
+    rules: TextRules,
+    items: ItemRules,
+    label: str | None = None,
+) -> Items:
+    """Each of ``texts`` as one item, which may be empty; with labels, as one of ``label``.
+
+    Raises `UnknownCharacterError`, and `FileError` for a text that cannot be one item.
+    """
+    end = items.end_id(vocabulary)
+    start = end if label is None else vocabulary.special(LABEL + label)
+    found = [np.zeros(0, vocabulary.id_dtype)]
+    for number, text in enumerate(texts, start=1):
+        ids = encode_string(text, vocabulary, rules)
+        if end in ids:
+            raise FileError(f"text {number:,}: holds what ends an item; those are two")
+        found.append(np.concatenate([np.array([start], vocabulary.id_dtype), ids]))
+    lengths = np.array([len(ids) for ids in found[1:]], np.int64)
+    starts = lengths.cumsum() - lengths
+    return Items(np.concatenate(found), starts.astype(np.uint64), lengths.astype(np.uint64), end)

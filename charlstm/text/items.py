@@ -49,6 +49,10 @@ class Items:
         """These of the items, in this order."""
         return replace(self, starts=self.starts[numbers], lengths=self.lengths[numbers])
 
+    def begun_with(self) -> Ids:
+        """The symbol that each item is read from, ``(items,)``."""
+        return np.asarray(self.ids[self.starts.astype(np.int64)])
+
     def item(self, number: int) -> Ids:
         """What item ``number`` is read from, its start symbol first."""
         start = int(self.starts[number])

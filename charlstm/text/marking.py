@@ -59,7 +59,11 @@ class ItemRules(NamedTuple):
 
 
 class LabelError(FileError):
-    """An item without a label, or a label that cannot be."""
+    """The item of this ``number`` has no label, or one that cannot be."""
+
+    def __init__(self, message: str, number: int, where: str = "") -> None:
+        self.message, self.number = message, number
+        super().__init__(f"{where and where + ': '}item {number:,}: {message}")
 
 
 class Found:
@@ -70,14 +74,14 @@ class Found:
         self.empty = 0
         self._settled = False
 
-    def number_of(self, label: str) -> int:
+    def number_of(self, label: str, item: int) -> int:
         """Raises `LabelError` for one too many, or unknown when all were known."""
         if label in self.labels:
             return self.labels[label]
         if self._settled:
-            raise LabelError(f"label {shorten(label)} is none of the model's")
+            raise LabelError(f"label {shorten(label)} is none of the model's", item)
         if len(self.labels) == MOST_LABELS:
-            raise LabelError(f"more than {MOST_LABELS:,} labels; does each begin with one?")
+            raise LabelError(f"more than {MOST_LABELS:,} labels; is each one?", item)
         return self.labels.setdefault(label, len(self.labels))
 
     def settle(self, labels: Iterable[str]) -> None:
@@ -127,10 +131,10 @@ class _Marker:
     def _labelled(self, part: str) -> tuple[str, str]:
         label, tab, text = part.partition("\t")
         if not tab or not label:
-            raise LabelError(f"item {self._number:,}: no label and tab first: {shorten(part)}")
+            raise LabelError(f"no label and tab first: {shorten(part)}", self._number)
 
         first = MARK + len(self._rules.specials())
-        return chr(first + self._found.number_of(label)), text
+        return chr(first + self._found.number_of(label, self._number)), text
 
     def _close(self) -> None:
         if self._open or self._rules.separator != PARAGRAPHS:  # no paragraph is empty

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from charlstm import from_config
 from charlstm.config.auto import OF_THE_MODEL, leaves_speed_open, settled, taken_from
 from charlstm.config.fitting import Text
@@ -48,6 +50,16 @@ class Dataset:
     def identity(self) -> TextIdentity:
         others = {str(name): _identity(corpus) for name, corpus in self.held_out.items()}
         return _identity(self.corpus)._replace(held_out=others)
+
+    @property
+    def label_counts(self) -> tuple[int, ...]:
+        """Of the training items, how many have each label of the vocabulary, if it has any."""
+        vocabulary = self.corpus.vocabulary
+        if not isinstance(self.train, Items) or not vocabulary.labels:
+            return ()
+        first = vocabulary.size - len(vocabulary.labels)
+        numbers = self.train.begun_with().astype(np.intp) - first
+        return tuple(np.bincount(numbers, minlength=len(vocabulary.labels)).tolist())
 
 
 def cache_beside(folder: Path, say: Say) -> CorpusCache:

@@ -32,6 +32,7 @@ class Identity:
     corpus: TextIdentity
     fingerprint: str
     source_bits: float | None = None
+    label_counts: tuple[int, ...] = ()
 
 
 class LossWatch:
@@ -195,6 +196,7 @@ class RunRecorder:
             corpus=self._identity.corpus,
             fingerprint=self._identity.fingerprint,
             versions=current_versions(),
+            label_counts=self._identity.label_counts,
         )
         output = self._identity.config.output
         self.folder.save(

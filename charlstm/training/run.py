@@ -166,6 +166,7 @@ def _identity(dataset: Dataset, trainer: Trainer) -> Identity:
             trainer.model.shape, lanes.sequence_length, lanes.batch_size, trainer.model.cuts
         ),
         source_bits=dataset.source_bits,
+        label_counts=dataset.label_counts,
     )
 
 

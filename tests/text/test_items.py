@@ -66,7 +66,7 @@ def test_reserved_symbols_stand_after_the_characters(tmp_path: Path) -> None:
     other.write_text("ham\taa")
     assert encode_corpus([other], vocabulary, rules).ids.tolist() == [4, 0, 0]
     other.write_text("eggs\taa")
-    with pytest.raises(FileError, match=r"other\.txt: label 'eggs' is none of the model's"):
+    with pytest.raises(FileError, match=r"other\.txt: item 1: label 'eggs' is none of the model's"):
         encode_corpus([other], vocabulary, rules)
 
 
