@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--percentile",
     is_flag=True,
-    help="With --by item: how many in a hundred held-out items surprise the model less.",
+    help="With --by item: how many of a hundred items held out surprise it less.",
 )
 @click.option(
     "--adapt", is_flag=True, help="Also as the model goes on learning from what it reads."

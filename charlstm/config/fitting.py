@@ -6,7 +6,8 @@ weight. To read a text more often than `PASSES` times only teaches its wording, 
 on a short text, and time does on a long one. One wide layer, because the same weights in two narrow
 ones learn less from each character read. An embedding, however few the symbols: what goes into the
 layer is then a few numbers that even a short text can teach. Few lanes, because a run of minutes
-has too few updates rather than too noisy ones.
+has too few updates rather than too noisy ones. A list is read in sequences that hold nine in ten of
+its items whole, in as many more lanes as they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -20,6 +21,9 @@ WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 PASSES = 20
 EVALUATIONS = 24
 PATIENCE = 6
+SHORTEST = (
+    16  # steps of a list's sequences: with fewer, what a step costs beside its products shows
+)
 NOMINAL_SPEED = 32e9
 """Multiply-adds a second: two cores of a server (AMD Zen 3, no AVX-512), 256 units."""
 NOMINAL_SECONDS = 300
@@ -29,12 +33,14 @@ NOMINAL_SECONDS = 300
 class Text(NamedTuple):
     """Length of the training and of the validation part, and how many different ``symbols``.
 
-    All in what the model reads: characters, or bytes.
+    All in what the model reads: characters, or bytes. ``item_length``: what nine in ten items of a
+    list stay within; 0 for one text.
     """
 
     characters: int
     validation: int
     symbols: int
+    item_length: int = 0
 
 
 class Sizes(NamedTuple):
@@ -72,10 +78,11 @@ def sizes(text: Text, *, work: float | None = None) -> Sizes:
     width = _nearest(min(math.sqrt(text.characters) / 1.2, affordable))
     embedding = 16 if text.symbols <= 256 else 64
     found = Sizes("lstm", 1, width, embedding, 8, 64)
-    lanes = math.sqrt(min(text.characters, _read(text, found, work))) / 80
+    steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
+    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 80)
     return found._replace(
-        batch_size=_lanes(text, lanes),
-        sequence_length=max(1, min(64, text.characters // 64)),
+        batch_size=_lanes(text, lanes * 64 / steps),
+        sequence_length=max(1, min(steps, text.characters // 64)),
     )
 
 

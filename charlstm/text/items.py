@@ -45,6 +45,12 @@ class Items:
         """The number of symbols of the shortest item."""
         return int(self.lengths.min())
 
+    @cached_property
+    def usual_length(self) -> int:
+        """Nine in ten items have no more symbols."""
+        place = (9 * self.count) // 10
+        return int(np.partition(self.lengths, place)[place])
+
     def chosen(self, numbers: NDArray[Any]) -> "Items":
         """These of the items, in this order."""
         return replace(self, starts=self.starts[numbers], lengths=self.lengths[numbers])

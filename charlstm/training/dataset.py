@@ -61,6 +61,14 @@ class Dataset:
         numbers = self.train.begun_with().astype(np.intp) - first
         return tuple(np.bincount(numbers, minlength=len(vocabulary.labels)).tolist())
 
+    @property
+    def characters_per_item(self) -> float | None:
+        """Of the validation part of a list, the ends counted; None where there is no such part."""
+        part = self.validation
+        if not isinstance(part, Items) or not part.count:
+            return None
+        return part.predictions / part.count
+
 
 def cache_beside(folder: Path, say: Say) -> CorpusCache:
     """Where runs beside each other keep the texts that are too long to encode every time."""
@@ -114,7 +122,8 @@ def _identity(corpus: Corpus) -> TextIdentity:
 
 
 def _text(train: Part, validation: Part, corpus: Corpus) -> Text:
-    return Text(length(train), length(validation), corpus.vocabulary.size)
+    usual = train.usual_length if isinstance(train, Items) else 0
+    return Text(length(train), length(validation), corpus.vocabulary.size, usual)
 
 
 def _source_bits(

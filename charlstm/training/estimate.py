@@ -13,6 +13,8 @@ from charlstm.from_config import shape_of
 from charlstm.messages import printable
 from charlstm.nn.model import parameter_count
 from charlstm.nn.optim import OPTIMIZERS
+from charlstm.text.items import Items
+from charlstm.text.parts import Part
 from charlstm.training.dataset import Dataset
 
 
@@ -57,10 +59,14 @@ def describe(dataset: Dataset) -> str:
     parameters = parameter_count(shape_of(dataset.config, vocabulary.size))
     return (
         f"{_names(dataset.corpus.files)}: {dataset.corpus.characters:,} {vocabulary.unit},"
-        f" {vocabulary.size} different;"
+        f" {vocabulary.size} different;{_items(dataset.train)}"
         f" {model.cell} {model.layers} x {model.hidden_size}; {parameters:,} parameters;"
         f" {dataset.total_steps:,} steps"
     )
+
+
+def _items(part: Part) -> str:
+    return f" {part.count:,} items to learn from;" if isinstance(part, Items) else ""
 
 
 def _names(files: Sequence[Path]) -> str:

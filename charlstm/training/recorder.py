@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charlstm.config.settings import Config
+from charlstm.from_config import item_rules_of
 from charlstm.messages import duration, figure, json_text, show
 from charlstm.nn.finite import OverflowedError
 from charlstm.nn.loss import bits
@@ -19,7 +20,7 @@ from charlstm.system.files import LineWriter
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training.console import Display
 from charlstm.training.pacing import Stop, never, paced
-from charlstm.training.samples import at_a_glance, written
+from charlstm.training.samples import at_a_glance, sample
 from charlstm.training.trainer import StepResult, Trainer
 
 
@@ -33,6 +34,8 @@ class Identity:
     fingerprint: str
     source_bits: float | None = None
     label_counts: tuple[int, ...] = ()
+    characters_per_item: float | None = None
+    """Of the validation part of a list, the ends counted."""
 
 
 class LossWatch:
@@ -154,6 +157,10 @@ class RunRecorder:
             line["source_bits_per_char"] = source
             line["bits_above_source"] = bits(loss) - source
             above = f", {bits(loss) - source:.3f} above the best that any model could reach"
+        of_items = ""
+        if self._identity.characters_per_item is not None:
+            line["val_bits_per_item"] = bits(loss) * self._identity.characters_per_item
+            of_items = f", {figure(line['val_bits_per_item'], 2)} bits/item"
         line["improved"] = improved
         line["seconds"] = round(self._seconds(time.perf_counter()), 3)
         self._write(line)
@@ -162,7 +169,7 @@ class RunRecorder:
         lower = "" if improved else f"  (best: {figure(best, 4)} at step {progress.best_step})"
         self._display.noted(
             f"step {progress.step:>6}/{self._total_steps}  val {figure(loss, 4)} nats,"
-            f" {figure(bits(loss), 4)} bits/char{above}{lower}"
+            f" {figure(bits(loss), 4)} bits/char{of_items}{above}{lower}"
         )
 
     def sample(self, trainer: Trainer, progress: Progress, stop: Stop = never) -> None:
@@ -176,7 +183,7 @@ class RunRecorder:
 
     def _sample(self, trainer: Trainer, length: int) -> Iterator[str]:
         config, vocabulary = self._identity.config, self._identity.vocabulary
-        return written(trainer.model, vocabulary, length, config.seed)
+        return sample(trainer.model, vocabulary, item_rules_of(config), length, config.seed)
 
     def failed(self, progress: Progress, reason: str) -> None:
         """The last line of a run whose numbers went wrong; resuming takes it back."""

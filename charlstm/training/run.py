@@ -167,6 +167,7 @@ def _identity(dataset: Dataset, trainer: Trainer) -> Identity:
         ),
         source_bits=dataset.source_bits,
         label_counts=dataset.label_counts,
+        characters_per_item=dataset.characters_per_item,
     )
 
 

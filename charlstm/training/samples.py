@@ -2,13 +2,26 @@
 
 import time
 from collections.abc import Iterator
+from itertools import takewhile
+
+import numpy as np
 
 from charlstm.nn.model import CharLM
 from charlstm.nn.sampling import Choice, generate
+from charlstm.text.marking import ItemRules
 from charlstm.text.vocabulary import Vocabulary
 
 GLANCE = 0.5
 """Seconds after which nobody has to wait any longer for a sample that only a terminal is shown."""
+
+
+def sample(
+    model: CharLM, vocabulary: Vocabulary, rules: ItemRules | None, length: int, seed: int
+) -> Iterator[str]:
+    """In pieces. Raises `OverflowedError` where the scores are not finite."""
+    if rules is None:
+        return written(model, vocabulary, length, seed)
+    return written_items(model, vocabulary, rules, length, seed)
 
 
 def written(model: CharLM, vocabulary: Vocabulary, length: int, seed: int) -> Iterator[str]:
@@ -20,6 +33,26 @@ def written(model: CharLM, vocabulary: Vocabulary, length: int, seed: int) -> It
     )
     decoder = vocabulary.decoder()
     return (decoder.decode(one) for one in ids)
+
+
+def written_items(
+    model: CharLM, vocabulary: Vocabulary, rules: ItemRules, length: int, seed: int
+) -> Iterator[str]:
+    """As `written`, for a model of a list: item after item, each on lines of its own and after a
+    label if it has one; the last is cut off where it gets too long.
+    """
+    starts, end = rules.start_ids(vocabulary), rules.end_id(vocabulary)
+    labels = [f"{label}\t" for label in vocabulary.labels] or [""]
+    number = 0
+    while length > 0:
+        which = number % len(starts)
+        start = np.array([starts[which]])
+        ids = generate(
+            model, start, count=1, length=length, choice=Choice(), seed=seed, first=number
+        )
+        found = list(takewhile(lambda one: one != end, (int(one[0]) for one in ids)))
+        yield f"{labels[which]}{vocabulary.decode(np.array(found, np.intp))}\n"
+        length, number = length - len(found) - 1, number + 1
 
 
 def at_a_glance(pieces: Iterator[str]) -> str:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
+from charlstm.from_config import item_rules_of
 from charlstm.messages import printable, show
 from charlstm.nn.loss import bits
 from charlstm.saved.checkpoint import load_model
@@ -12,7 +13,7 @@ from charlstm.system.comm import Alone
 from charlstm.text.baselines import baselines, excerpt
 from charlstm.text.items import Items
 from charlstm.training.dataset import Dataset
-from charlstm.training.samples import written
+from charlstm.training.samples import sample
 from charlstm.training.setup import evaluation_on_validation
 
 
@@ -61,4 +62,5 @@ def sample_of(dataset: Dataset, folder: RunFolder) -> str:
     """What the best model writes, with the run's seed."""
     loaded, config = load_model(folder.path), dataset.config
     length = config.output.sample_length
-    return "".join(written(loaded.model, loaded.vocabulary, length, config.seed))
+    rules = item_rules_of(config)
+    return "".join(sample(loaded.model, loaded.vocabulary, rules, length, config.seed))

@@ -116,3 +116,12 @@ def test_a_run_without_budget_takes_minutes_up_to_ten_megabytes_and_never_hours(
     assert seconds == sorted(seconds)
     assert max(s for n, s in zip(LENGTHS, seconds, strict=True) if n < 10_000_000) <= 1200
     assert max(seconds) <= 3600
+
+
+def test_items_are_read_whole_in_as_many_more_lanes():
+    text = Text(1_000_000, 100_000, 27)
+    plain = sizes(text)
+    for length, steps in ((5, 16), (16, 16), (32, 32), (500, 64)):
+        found = sizes(text._replace(item_length=length))
+        assert found.sequence_length == steps
+        assert found.batch_size == plain.batch_size * 64 // steps

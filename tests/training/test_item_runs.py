@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import all_that_counts, differing, newest, tiny_config, train
+from tiny import all_that_counts, differing, metrics, newest, tiny_config, train
 
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
@@ -146,3 +146,38 @@ def test_another_list_of_the_same_vocabulary_is_no_text(tmp_path: Path):
     train(config_of(tmp_path), tmp_path / "run", stop_after=3)
     with pytest.raises(ConfigError, match=r"data\.items is none \(checkpoint: lines\)"):
         train(config_of(tmp_path, **{"data.items": "none"}), tmp_path / "run", resume=True)
+
+
+# What is told -------------------------------------------------------------------------------------
+
+
+def test_bits_of_an_item_are_reported(tmp_path: Path):
+    config = config_of(tmp_path)
+    dataset = read_dataset(config)
+    train(config, tmp_path / "run")
+    row = next(row for row in metrics(tmp_path / "run") if "val_loss" in row)
+    assert isinstance(dataset.validation, Items)
+    per_item = dataset.validation.predictions / dataset.validation.count
+    assert row["val_bits_per_item"] == pytest.approx(row["val_bits_per_char"] * per_item)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [({}, "\n".join(NAMES)), ({"data.items": ";", "data.labels": True}, "x\tab;y\tba;" * 30)],
+)
+def test_a_sample_is_items_one_below_the_other(tmp_path: Path, settings: dict[str, Any], text: str):
+    config = config_of(tmp_path, text, **settings, **{"output.sample_every": 20})
+    train(config, tmp_path / "run")
+    head, *lines = (tmp_path / "run" / "samples.txt").read_text().splitlines()
+    assert head == "--- step 20"
+    assert sum(len(line) + 1 for line in lines) >= 200
+    if settings:
+        assert [line[:2] for line in lines[:4]] == ["x\t", "y\t", "x\t", "y\t"]
+
+
+def test_a_list_is_told_by_its_items(tmp_path: Path):
+    told: list[str] = []
+    train(config_of(tmp_path, "\n".join(NAMES) + "\n\n"), tmp_path / "run", say=told.append)
+    train_items = len(NAMES) - int(0.4 * len(NAMES))
+    assert any(f" {train_items} items to learn from;" in line for line in told)
+    assert f"Warning: {tmp_path / 'text.txt'}: 1 empty items were left out" in told
