@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlstm.cli.arguments import PathName
+from charlstm.cli.arguments import PathName, WholeNumber
 from charlstm.cli.items import is_of_a_list, items_to_score, rows_of_items
 from charlstm.cli.pace import pace_options, require_use
 from charlstm.messages import json_text, printable
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     show_default="the whole text",
     help="Bits of every line or character; of a list, of every item.",
 )
+@click.option(
+    "--lanes",
+    type=WholeNumber(1),
+    show_default="one, exactly",
+    help="Read a long text soon: in so many pieces side by side, each warmed up.",
+)
 @click.option("--sort", is_flag=True, help="With --by item: the most surprising first.")
 @click.option(
     "--percentile",
@@ -56,6 +62,7 @@ def command(
     *,
     part: "Name | None",
     by: str | None,
+    lanes: int | None,
     sort: bool,
     percentile: bool,
     adapt: bool,
@@ -78,11 +85,15 @@ def command(
     Asks before it reads, with --part, a text that lies neither below the working directory nor
     beside the run: a checkpoint from elsewhere may name any.
 
+    With --lanes a model of 512 units reads three times as much in a second, and nobody knows what
+    lies more than 128 characters before the lane: some 1e-7 nats of difference on Tiny Shakespeare.
+
     \b
     charlstm eval runs/quickstart data/harbour.txt
     charlstm eval runs/quickstart --part validation
     charlstm eval runs/quickstart data/harbour.txt --part validation
     charlstm eval runs/quickstart notes.txt --json
+    charlstm eval runs/quickstart notes.txt --lanes 64
     charlstm eval runs/quickstart notes.txt --adapt
     charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
     charlstm eval runs/names strange.txt --by item --sort --percentile
@@ -93,11 +104,13 @@ def command(
         raise click.UsageError("--tsv goes with --by, and not with --json.")
     check_names(names, part)
     require_use(pace, "--adapt", given=adapt)
+    if lanes is not None and (adapt or by is not None):
+        raise click.UsageError("--lanes gives the loss of the whole text alone, without --by.")
     from charlstm.look.score import part_to_score, text_to_score
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
-    check_kind(by, listed=is_of_a_list(loaded), adapt=adapt)
+    check_kind(by, listed=is_of_a_list(loaded), adapt=adapt, lanes=lanes)
     if (part is not None and not names) or percentile:
         ask_before_reading_elsewhere(loaded)
     text: AnyText
@@ -105,7 +118,7 @@ def command(
         text = items_to_score(names, part, loaded, sort=sort, percentile=percentile)
     else:
         text = text_to_score(names, loaded) if part is None else part_to_score(part, loaded, names)
-        text.pace = pace if adapt else None
+        text.pace, text.lanes = pace if adapt else None, lanes
     if by is not None:
         write = write_json if as_json else write_tsv if as_tsv else write_table
         write(text, loaded, by)
@@ -126,12 +139,14 @@ def check_names(names: tuple[Path, ...], part: str | None) -> None:
         raise click.UsageError("- stands alone: what is read from there is a whole text.")
 
 
-def check_kind(by: str | None, *, listed: bool, adapt: bool) -> None:
+def check_kind(by: str | None, *, listed: bool, adapt: bool, lanes: int | None) -> None:
     """What can be asked of the model of a list, and of one text."""
     if listed and by not in (None, "item"):
         raise click.UsageError(f"The model reads items: --by item, not --by {by}.")
     if listed and adapt:
         raise click.UsageError("The model reads items, each on its own: it cannot --adapt.")
+    if listed and lanes is not None:
+        raise click.UsageError("The model reads items, which are read side by side: no --lanes.")
     if by == "item" and not listed:
         raise click.UsageError("The model reads one text, not a list (data.items): --by line.")
 

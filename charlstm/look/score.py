@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.from_config import division_of, text_rules_of
+from charlstm.look.lanes import lane_losses
 from charlstm.messages import show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
@@ -166,13 +167,15 @@ class TextToScore:
     """A text, and the loss on it as far as it has been computed.
 
     ``source_bits``: the entropy of its source, bits a character, where that is known. ``pace``: at
-    which the model adapts to the text in a second reading, if there is to be one.
+    which the model adapts to the text in a second reading, if there is to be one. ``lanes``: so
+    many read the text side by side; None: one does, and that is exact.
     """
 
     name: str
     ids: Ids
     source_bits: float | None
     pace: Pace | None = None
+    lanes: int | None = None
     static: Tally = field(default_factory=Tally, init=False)
     adapted: Tally = field(default_factory=Tally, init=False)
 
@@ -181,7 +184,9 @@ class TextToScore:
         return len(self.ids) - 1
 
     def losses(self, loaded: LoadedModel) -> Losses:
-        """As from `exact_losses`; what has been handed out counts in `figures`."""
+        """As from `exact_losses` or `lane_losses`; what has been handed out counts in `figures`."""
+        if self.lanes is not None:
+            return self.static.counting(lane_losses(loaded.model, self.ids, self.lanes))
         return self.static.counting(exact_losses(loaded.model, self.ids))
 
     def adapted_losses(self, loaded: LoadedModel) -> Losses:
@@ -199,6 +204,8 @@ class TextToScore:
             **self.static.figures(),
             "source_bits_per_char": self.source_bits,
         }
+        if self.lanes is not None:
+            figures["lanes"] = self.lanes
         if self.pace is not None:
             figures["adapted"] = self.adapted.figures() | asdict(self.pace)
         return figures

@@ -286,3 +286,14 @@ def test_of_a_text_longer_than_it_was_no_more_is_read(
     monkeypatch.chdir(text.parent)
     line = refuse(3, "eval", from_elsewhere, "--part", "train")
     assert "no longer the text that it was" in line
+
+
+def test_in_lanes(run: Path, call, refuse):
+    exact = json.loads(call("eval", run, "text.txt", "--json").out)
+    found = json.loads(call("eval", run, "text.txt", "--json", "--lanes", 8).out)
+    assert found.pop("lanes") == 8
+    assert found.pop("loss") == pytest.approx(exact.pop("loss"), abs=1e-3)
+    assert found["characters"] == exact["characters"]
+    told = "--lanes gives the loss of the whole text alone, without --by."
+    assert told in refuse(2, "eval", run, "text.txt", "--lanes", 8, "--by", "line")
+    assert told in refuse(2, "eval", run, "text.txt", "--lanes", 8, "--adapt")

@@ -1,0 +1,52 @@
+"""The loss on a long text soon: cut into lanes that are read side by side, each warmed up."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.nn.finite import finite_logits, finite_losses
+from charlstm.nn.model import CharLM
+from charlstm.nn.parameter import Array
+from charlstm.text.mapped_ids import MappedIds
+from charlstm.text.vocabulary import Ids
+
+STEPS = 64
+WARM_UP = 2 * STEPS
+"""Characters that a lane reads before those it counts."""
+ENOUGH = 8 * WARM_UP
+"""Characters that a lane counts at least; else there are fewer lanes."""
+
+
+def lane_losses(model: CharLM, ids: Ids | MappedIds, lanes: int) -> Iterator[NDArray[np.float64]]:
+    """Nats of every character but the first, in pieces, and not in the order of the text.
+
+    A row of weights that is read serves all lanes, where `score.exact_losses` reads all weights for
+    each character. A lane knows nothing of what lies more than `WARM_UP` characters before it;
+    the first begins as the text does. Raises `OverflowedError` for what is not finite.
+    """
+    predictions = len(ids) - 1
+    number = max(1, min(lanes, predictions // ENOUGH))
+    run = -(-predictions // number)
+    starts = np.arange(number) * run
+    states, tape = model.zero_states(number), model.tape(STEPS, number)
+    for offset in range(-WARM_UP if number > 1 else 0, run, STEPS):
+        x, y, counted = _piece(ids, starts, run, offset)
+        logits, states = finite_logits(model, x, states, tape)
+        losses = finite_losses(model, logits, y.reshape(-1)).astype(np.float64)
+        if offset < 0:
+            for state in states:
+                state.h[0] = state.c[0] = 0.0
+        else:
+            yield losses[counted.reshape(-1)]
+
+
+def _piece(
+    ids: Ids | MappedIds, starts: NDArray[np.intp], run: int, offset: int
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """What all lanes read from ``offset`` of their runs on, what follows, and what of it counts."""
+    steps = offset + np.arange(STEPS)[:, np.newaxis]
+    places = starts + steps
+    counted = (steps < run) & (places < len(ids) - 1)
+    places = np.clip(places, 0, len(ids) - 2)
+    return np.asarray(ids[places], np.intp), np.asarray(ids[places + 1], np.intp), counted
