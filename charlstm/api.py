@@ -16,6 +16,7 @@ from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import text_rules_of
 from charlstm.look.classifying import classify_strings
+from charlstm.look.item_originality import ItemOriginality, item_originality
 from charlstm.look.item_scores import ItemScore, score_strings
 from charlstm.look.originality import Originality, originality
 from charlstm.look.score import Part, Score, exact_losses, text_to_score
@@ -256,10 +257,12 @@ class Model:
         text: Sequence[Name] = (),
         count: int = 1000,
         **options: Unpack[SampleOptions],
-    ) -> Originality:
+    ) -> Originality | ItemOriginality:
         """How much of ``texts`` stands word for word in the text that the model learned from, and
         how much of its validation part does. Without ``texts``, of ``count`` that are made with the
         options of `sample`.
+
+        Of a model of a list each text is an item, and found as a whole: see `ItemOriginality`.
 
         ``text``: the files of the training text, where it is not where the run found it. Raises
         `FileError` for any other.
@@ -273,7 +276,8 @@ class Model:
         if texts is None:
             options.setdefault("errors", "surrogateescape")
             texts = list(self.iter_samples(count, **options))
-        return originality(self.loaded, texts, [Path(name) for name in text])
+        look = originality if self.config.data.items == "none" else item_originality
+        return look(self.loaded, texts, [Path(name) for name in text])
 
     def score_items(self, texts: Sequence[str]) -> list[ItemScore]:
         """How well a model of a list predicts each of ``texts``, its end included: alone, from a

@@ -1,7 +1,8 @@
 """``charlstm originality``."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,7 @@ from charlstm.messages import json_text, show
 
 if TYPE_CHECKING:
     from charlstm.api import Model
+    from charlstm.look.item_originality import ItemOriginality
     from charlstm.look.originality import Copying, Originality
     from charlstm.writing.options import SampleOptions
 
@@ -62,7 +64,8 @@ def command(
     Makes samples, or takes the text in FILE (- is stdin), and looks for their windows of 20, 40 and
     80 characters in the text that the model learned from; and for as many pieces of its validation
     part, which tells how much any text of this kind has in common with it. Then the longest copies,
-    and where they come from.
+    and where they come from. Of a model of a list: how many of its items stand in the training and
+    in the validation part, and how many are new.
 
     \b
     charlstm originality runs/quickstart
@@ -70,34 +73,49 @@ def command(
     charlstm originality runs/quickstart notes.txt --json
     """
     from charlstm.api import load
-    from charlstm.cli.eval import ask_before_reading_elsewhere, without_surrogates
-    from charlstm.look.originality import NAMED_BY
-    from charlstm.look.originality import as_json as json_of
+    from charlstm.cli.eval import ask_before_reading_elsewhere
+    from charlstm.look.originality import NAMED_BY, Originality
 
     model = load(path)
     if not text:
         ask_before_reading_elsewhere(model.loaded, NAMED_BY)
     options: SampleOptions = {"length": length, "temperature": temperature, "seed": seed}
-    texts = None if written is None else [text_in(written, model)]
+    texts = None if written is None else texts_in(written, model)
     found = model.originality(texts, text=text, count=count, **options)
     if as_json:
-        figures = json_of(found)
-        for example in figures["examples"]:
-            example["text"] = without_surrogates(example["text"])
-        click.echo(json_text(figures))
-    else:
+        click.echo(json_text(as_object(found)))
+    elif isinstance(found, Originality):
         write(found)
+    else:
+        write_items(found)
 
 
-def text_in(file: Path, model: "Model") -> str:
+def texts_in(file: Path, model: "Model") -> list[str]:
+    from charlstm.look.item_originality import items_in
     from charlstm.system.files import read_exactly, reading
     from charlstm.text.encoding import decode_stream, read_stdin
 
     unit = model.vocabulary.unit
     if str(file) == "-":
-        return read_stdin(unit)
-    with reading(file) as (stream, size):
-        return decode_stream(bytes(read_exactly(stream, size)), unit, show(file))
+        text = read_stdin(unit)
+    else:
+        with reading(file) as (stream, size):
+            text = decode_stream(bytes(read_exactly(stream, size)), unit, show(file))
+    return [text] if model.config.data.items == "none" else items_in(text, model.loaded)
+
+
+def as_object(found: "Originality | ItemOriginality") -> dict[str, Any]:
+    """Names and numbers for other programs."""
+    from charlstm.cli.eval import without_surrogates
+
+    figures = asdict(found)
+    for name in ("samples", "held_out"):
+        if isinstance(copying := figures.get(name), dict):
+            shares = copying.pop("shares").items()
+            copying |= {f"share_{length}": share for length, share in shares}
+    for example in figures["examples"]:
+        example["text"] = without_surrogates(example["text"])
+    return figures
 
 
 def write(found: "Originality") -> None:
@@ -127,3 +145,22 @@ def figures(copying: "Copying") -> dict[str, str]:
     }
     longest = f"below {min(copying.shares)}" if copying.longest is None else f"{copying.longest:,}"
     return {"characters": f"{copying.characters:,}"} | shares | {"longest copy": longest}
+
+
+def write_items(found: "ItemOriginality") -> None:
+    from charlstm.cli.eval import escaped
+
+    rows = {
+        "different from each other": found.distinct,
+        "in the training part": found.in_training,
+        "in the validation part": found.in_validation,
+        "new": found.new,
+        "validation items in training": found.held_out,
+    }
+    click.echo(f"{'items':30}{found.items:>12,}")
+    for name, share in rows.items():
+        click.echo(f"{name:30}{'' if share is None else f'{share:.2%}':>12}")
+    if found.examples:
+        click.echo("The longest that were copied, and their number in the list:")
+    for example in found.examples:
+        click.echo(f"{example.place:9,}  {escaped(example.text[:LONGEST_EXAMPLE])}")

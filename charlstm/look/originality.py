@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.errors import FileError
 from charlstm.from_config import text_rules_of
 from charlstm.look.score import part_to_score, text_of
 from charlstm.saved.checkpoint import LoadedModel
@@ -69,8 +67,6 @@ def originality(
 
     Raises `FileError` if it is not the one that the model was trained on.
     """
-    if loaded.config.data.items != "none":
-        raise FileError("originality is for models of a text; this is one of a list")
     samples = Texts([ids_of(text, loaded) for text in texts])
     yardstick = Texts(_held_out(loaded, samples, moved_to))
     train = part_to_score("train", loaded, moved_to, named_by=NAMED_BY).ids
@@ -99,13 +95,17 @@ def ids_of(text: str, loaded: LoadedModel) -> NDArray[np.int64]:
     return np.where(known[places] == codes, places, stand_in)
 
 
+def validation_is_known(loaded: LoadedModel, moved_to: Sequence[Path]) -> bool:
+    """Files of its own that a checkpoint names are not read where its text had to be named."""
+    data = loaded.config.data
+    return data.validates and not (moved_to and data.validation_files)
+
+
 def _held_out(loaded: LoadedModel, samples: Texts, moved_to: Sequence[Path]) -> list[AnyIds]:
     """As many pieces of the validation part as there are samples, and as long, from all over it."""
-    data = loaded.config.data
-    if not data.validation_fraction and not data.validation_files:
+    if not validation_is_known(loaded, moved_to):
         return []
-    named = () if data.validation_files else moved_to
-    text = part_to_score("validation", loaded, named, named_by=NAMED_BY).ids
+    text = part_to_score("validation", loaded, moved_to, named_by=NAMED_BY).ids
     length = max(1, len(samples.ids) // max(1, samples.number))
     number = min(samples.number, max(1, len(text) // length))
     starts = np.arange(number) * (max(0, len(text) - length) // max(1, number - 1))
@@ -185,21 +185,3 @@ def _file_at(place: int, files: Sequence[Path], loaded: LoadedModel) -> tuple[Pa
             return file, begins
         begins += characters
     return files[-1], begins
-
-
-def as_json(found: Originality) -> dict[str, Any]:
-    """Names and numbers for other programs."""
-    return {
-        "samples": _copying_as_json(found.samples),
-        "held_out": None if found.held_out is None else _copying_as_json(found.held_out),
-        "examples": [dict(vars(example)) for example in found.examples],
-    }
-
-
-def _copying_as_json(copying: Copying) -> dict[str, Any]:
-    shares = {f"share_{length}": share for length, share in copying.shares.items()}
-    return (
-        {"texts": copying.texts, "characters": copying.characters}
-        | shares
-        | {"longest": copying.longest}
-    )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import forge
+from tiny import forge, tiny_config, train
 
 
 @pytest.fixture
@@ -66,3 +66,36 @@ def test_a_text_that_is_named_is_read(call, refuse, folder: Path, run: Path):
 @pytest.mark.parametrize("name", ["missing.txt", "."])
 def test_what_cannot_be_read_is_one_line(refuse, run: Path, name: str):
     assert name in refuse(3, "originality", run, name)
+
+
+def test_a_list(call, folder: Path):
+    names = [a + b for a in ("an", "bo", "cara", "di") for b in ("", "a", "na", "lina", "bert")]
+    config = tiny_config(folder, "\n".join(names), **{"data.items": "lines", "training.steps": 1})
+    train(config, folder / "names")
+    (folder / "list.txt").write_text("\n".join([*names, "new", "new"]) + "\n")
+    out = call("originality", "names", "list.txt").out
+    rows = [line.rsplit(None, 1) for line in out.splitlines()]
+    assert rows[:6] == [
+        ["items", "22"],
+        ["different from each other", "95.45%"],
+        ["in the training part", "54.55%"],
+        ["in the validation part", "36.36%"],
+        ["new", "9.09%"],
+        ["validation items in training", "0.00%"],
+    ]
+    found = json.loads(call("originality", "names", "list.txt", "--json").out)
+    assert (found["items"], found["in_training"]) == (22, 12 / 22)
+    for example in found["examples"]:
+        assert f"{example['place']:9,}  {example['text']}" in out.splitlines()
+        assert names[example["place"] - 1] == example["text"]
+
+
+def test_items_are_written_by_the_model(call, folder: Path):
+    names = [a + b for a in "abc" for b in "abc"]
+    config = tiny_config(folder, "\n".join(names), **{"data.items": "lines", "training.steps": 1})
+    train(config, folder / "names")
+    arguments = ["originality", "names", "--count", 30, "--seed", 2, "--json"]
+    found = json.loads(call(*arguments).out)
+    assert found["items"] == 30
+    assert found["new"] < 1  # of the 9 items with two letters some are met
+    assert found == json.loads(call(*arguments).out)
