@@ -274,6 +274,8 @@ class Model:
         (24, 0.33)
         """
         if texts is None:
+            if self.config.data.items != "none":
+                raise ConfigError("originality: a model of a list: say which items to look for")
             options.setdefault("errors", "surrogateescape")
             texts = list(self.iter_samples(count, **options))
         look = originality if self.config.data.items == "none" else item_originality
