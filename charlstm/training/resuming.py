@@ -156,7 +156,7 @@ def _check_kind_of_source(dataset: Dataset) -> None:
     differing = [
         f"{path} is {written(ours)} (there: {written(theirs)})"
         for path, ours, theirs in differences(config, source.config)
-        if path in _same_in_a_source(config.model.cell)
+        if path in _same_in_a_source(config)
     ]
     if differing:
         raise ConfigError(
@@ -165,11 +165,15 @@ def _check_kind_of_source(dataset: Dataset) -> None:
         )
 
 
-def _same_in_a_source(cell: str) -> set[str]:
+def _same_in_a_source(config: Config) -> set[str]:
     """The settings that decide which arrays a model has and what it computes with them.
 
     Layer norm adds ``forget_bias`` at every step; in other cells it only sets where ``b`` starts.
+    A model of some bytes is not one of all unless it grows.
     """
     names = {"cell", "layers", "hidden_size", "embedding_size", "dtype"}
-    names |= {"forget_bias", "norm_epsilon"} if cell == "layer-norm" else set()
-    return {"data.unit", *(f"model.{name}" for name in names)}
+    names |= {"forget_bias", "norm_epsilon"} if config.model.cell == "layer-norm" else set()
+    data = config.data
+    of_all_bytes = data.byte_values == "all" and data.new_characters != "grow"
+    of_data = {"data.unit"} | ({"data.byte_values"} if of_all_bytes else set())
+    return of_data | {f"model.{name}" for name in names}

@@ -179,6 +179,15 @@ def test_a_model_of_the_bytes_of_its_text_learns_others(tmp_path: Path):
         tuned(tmp_path, source, new="replace", **settings)
 
 
+def test_a_model_of_some_bytes_does_not_become_one_of_all_unless_it_grows(tmp_path: Path):
+    """Its checkpoints could not be read."""
+    source = trained(tmp_path, **{"data.unit": "bytes", "data.byte_values": "observed"})
+    with pytest.raises(ConfigError, match=r"byte_values is all \(there: observed\)"):
+        train(tuned(tmp_path, source, TEXT, "refuse", **{"data.unit": "bytes"}), tmp_path / "run")
+    train(tuned(tmp_path, source, **{"data.unit": "bytes"}), tmp_path / "run")
+    assert newest(tmp_path / "run").vocabulary == Vocabulary.of_bytes()
+
+
 def test_a_model_of_another_unit_is_refused_as_ever(source: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"data\.unit is bytes \(there: characters\)"):
         train(tuned(tmp_path, source, "sea\n" * 50, **{"data.unit": "bytes"}), tmp_path / "run")
