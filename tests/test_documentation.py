@@ -128,6 +128,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (ROOT / "data" / "harbour.txt").read_text(encoding="utf-8")[:CHARACTERS]
     for name in ("data/harbour.txt", "data/tinyshakespeare.txt", "notes.txt"):
         (folder / name).write_text(text, encoding="utf-8")
+    for name in ("ships", "ships-held-out"):
+        ships = (ROOT / "data" / f"{name}.txt").read_text(encoding="utf-8").splitlines()[:300]
+        (folder / "data" / f"{name}.txt").write_text("\n".join(ships) + "\n", encoding="utf-8")
+    (folder / "strange.txt").write_text("\n".join(ships[:5]) + "\n", encoding="utf-8")
+    labelled = [f"{ship.partition(' ')[0]}\t{ship}" for ship in ships]
+    (folder / "messages.txt").write_text("\n".join(labelled), encoding="utf-8")
+    (folder / "new.txt").write_text("\n".join(ships[:5]), encoding="utf-8")
     (folder / "c.yaml").write_text("data: {files: notes.txt}\nmodel: {layers: 1}\n")
     (folder / "my.yaml").write_text("data: {files: notes.txt}\nmodel: {hidden_size: 8}\n")
     command = folder / "bin" / "charlstm"
@@ -157,6 +164,12 @@ def train_what_pages_start_from() -> None:
         assert main([*quick, "--out", f"runs/{run}"]) == 0
     plain = ["train", "my.yaml", "-q", *SHORT]
     assert main(plain) == 0
+    lists = {
+        "ships": ["configs/ships.yaml", "model.hidden_size=8"],
+        "messages": ["messages.txt", "data.items=lines", "data.labels=true", "model.hidden_size=8"],
+    }
+    for run, words in lists.items():
+        assert main(["train", *words, "-q", *SHORT, "--out", f"runs/{run}"]) == 0
     assert main(["export", "runs/my", "-o", "model.safetensors"]) == 0
     assert main(["import", "model.safetensors", "-o", "model.ckpt"]) == 0
 

@@ -29,8 +29,8 @@ def command(path: Path, names: tuple[Path, ...], *, as_json: bool, as_tsv: bool)
 
     \b
     charlstm classify runs/messages new.txt
-    charlstm classify runs/messages held-out.txt --json
-    tail -f log | head -100 | charlstm classify runs/log - --tsv
+    charlstm classify runs/messages messages.txt --json
+    head -100 new.txt | charlstm classify runs/messages - --tsv
     """
     if as_json and as_tsv:
         raise click.UsageError("--json and --tsv exclude each other.")

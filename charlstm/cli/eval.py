@@ -96,7 +96,7 @@ def command(
     charlstm eval runs/quickstart notes.txt --lanes 64
     charlstm eval runs/quickstart notes.txt --adapt
     charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
-    charlstm eval runs/names strange.txt --by item --sort --percentile
+    charlstm eval runs/ships strange.txt --by item --sort --percentile
     """
     if (sort or percentile) and by != "item":
         raise click.UsageError("--sort and --percentile go with --by item.")

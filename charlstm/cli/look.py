@@ -83,6 +83,9 @@ def command(
 
     loaded = load_model(path)
     text = read_text(source, loaded.vocabulary, text_rules_of(loaded.config))
+    if loaded.config.data.items != "none":
+        told = "a list is shown as one text: the state is carried from each item to the next"
+        click.echo(f"Note: {told}, as it was not in training.", err=True)
     if text.cut:
         click.echo(f"{text.name}: the first {LONGEST:,} characters are looked at.", err=True)
     if out is None:

@@ -1,4 +1,4 @@
-"""The files that come with every installation: recipes, and a text to train on.
+"""The files that come with every installation: recipes, a text and a list to train on.
 
 In a checkout ``configs/`` and ``data/`` have links to them.
 """
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from charlstm.config.writing import written
 
-RECIPES = ("quickstart", "char-rnn", "shakespeare")
+RECIPES = ("quickstart", "char-rnn", "shakespeare", "ships", "names")
 TEXT = "harbour.txt"
+TEXTS = (TEXT, "ships.txt", "ships-held-out.txt")
 
 
 def shipped(name: str) -> Path:
@@ -17,6 +18,8 @@ def shipped(name: str) -> Path:
 
 
 def recipe(name: str) -> str:
-    """The YAML of one of `RECIPES`, as it is written but for the place of the text that ships."""
-    text = shipped(f"{name}.yaml").read_text(encoding="utf-8")
-    return text.replace(f"../data/{TEXT}", written(str(shipped(TEXT))))
+    """The YAML of one of `RECIPES`, as it is written but for the places of texts that ship."""
+    settings = shipped(f"{name}.yaml").read_text(encoding="utf-8")
+    for text in TEXTS:
+        settings = settings.replace(f"../data/{text}", written(str(shipped(text))))
+    return settings

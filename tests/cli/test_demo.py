@@ -7,7 +7,7 @@ import pytest
 from places import ROOT
 
 from charlstm.config.reading import load_config
-from charlstm.config.recipes import RECIPES, TEXT, shipped
+from charlstm.config.recipes import RECIPES, TEXTS, shipped
 from charlstm.saved.checkpoint import load_model
 
 SHORT = ["training.steps=2", "schedule.warmup_steps=1", "training.workers=1"]
@@ -28,7 +28,10 @@ def test_the_demonstration(call, folder: Path):
 def test_a_recipe_is_what_the_checkout_shows(call, folder: Path, name: str):
     printed = call("config", "--recipe", name).out
     own = (ROOT / "configs" / f"{name}.yaml").read_text()
-    assert printed.replace(str(shipped(TEXT)), "../data/harbour.txt") == own
+    for text in TEXTS:
+        printed = printed.replace(str(shipped(text)), f"../data/{text}")
+    assert printed == own
+    printed = call("config", "--recipe", name).out
     assert call("config", "--recipe", name, "-o", "my.yaml").code == 0
     assert (folder / "my.yaml").read_text() == printed
     load_config(folder / "my.yaml")

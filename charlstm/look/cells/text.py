@@ -44,10 +44,15 @@ def read_text(
 ) -> Text:
     """A file's, or with ``-`` standard input's, first ``longest`` characters.
 
-    Raises `FileError`, and `UnknownCharacterError` for what the model has never seen.
+    A list is read as its model reads a text of it. Raises `FileError`, and `UnknownCharacterError`
+    for what the model has never seen.
     """
     name = "standard input" if source == STDIN else show(source)
     rules = replace(rules, unit=vocabulary.unit)
+    if rules.items is not None:
+        rules = replace(rules, items=None)
+        if vocabulary.specials:
+            raise FileError(f"{name}: only items that are lines without labels can be looked at")
     codes = _first(_blocks(source, rules), longest + 1)
     cut, codes = len(codes) > longest, codes[:longest]
     if len(codes) < 2:

@@ -12,6 +12,7 @@ from charlstm.errors import FileError
 from charlstm.look.cells import glyphs
 from charlstm.look.cells.text import read_text
 from charlstm.text.code_points import TextRules
+from charlstm.text.marking import ItemRules
 from charlstm.text.vocabulary import UnknownCharacterError, Vocabulary
 
 PLAIN = TextRules()
@@ -89,3 +90,14 @@ def test_everything_can_be_seen() -> None:
     assert glyphs.of_vocabulary(Vocabulary.of_bytes())[0x41:0x43] == ["A", "B"]
     assert glyphs.of_vocabulary(Vocabulary.of_bytes())[0xC3] == "\\xc3"
     assert glyphs.of_vocabulary(ABC) == ["↵", "␣", "a", "b", "c", "é"]
+
+
+def test_a_list_is_read_as_it_stands(tmp_path: Path):
+    (tmp_path / "list.txt").write_text("ab\n\nba\n")
+    rules = TextRules(items=ItemRules("lines"))
+    text = read_text(str(tmp_path / "list.txt"), Vocabulary.of_characters(b"\nab"), rules)
+    assert "".join(text.characters) == "ab\n\nba\n"
+    assert text.ids.tolist() == [1, 2, 0, 0, 2, 1, 0]
+    marked = Vocabulary.of_characters(b"ab").with_specials(["end"])
+    with pytest.raises(FileError, match="only items that are lines without labels"):
+        read_text(str(tmp_path / "list.txt"), marked, TextRules(items=ItemRules("paragraphs")))
