@@ -4,6 +4,7 @@ import math
 
 from charlstm.config.settings import Config
 from charlstm.nn import cuts
+from charlstm.nn.averaging import Average
 from charlstm.nn.dropout import Dropout
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.optim import Optimizer, make_optimizer
@@ -103,6 +104,14 @@ def optimizer_of(config: Config, model: CharLM) -> Optimizer:
     training = config.training
     numbers = vars(training) | {"decay": training.rmsprop_decay}
     return make_optimizer(training.optimizer, model.values.size, model.values.dtype, numbers)
+
+
+def average_of(config: Config, model: CharLM, steps_per_epoch: int) -> Average | None:
+    training = config.training
+    if training.average == "none":
+        return None
+    steps = total_steps_of(config, steps_per_epoch)
+    return Average(model, training.average, steps=steps, fraction=training.average_fraction)
 
 
 def total_steps_of(config: Config, steps_per_epoch: int) -> int:

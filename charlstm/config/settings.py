@@ -149,6 +149,12 @@ class TrainingConfig:
     clip_value: float = setting(
         0.0, "largest entry of the gradient instead; 0: off", low=0, may_change=True
     )
+    average: Literal["none", "ema", "last-fraction"] = setting(
+        "none", "mean of the weights of many steps, to be evaluated and kept"
+    )
+    average_fraction: float = setting(
+        0.1, "share of all steps that the mean is over", above=0, high=1
+    )
     early_stopping: int = fitted(
         "stop after this many evaluations without a new best; 0: off", low=0, may_change=True
     )

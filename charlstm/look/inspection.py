@@ -54,7 +54,7 @@ class Inspection:
     @property
     def parameters(self) -> list[ParameterRow]:
         """The parameters; those of a recurrent layer gate by gate, as W_ix, W_ih, b_i, ..."""
-        named = by_gate(self.checkpoint.parameters)
+        named = by_gate(self.checkpoint.usable)
         return [
             ParameterRow(
                 name,
@@ -67,7 +67,7 @@ class Inspection:
 
     @property
     def parameter_count(self) -> int:
-        return sum(value.size for value in self.checkpoint.parameters.values())
+        return sum(value.size for value in self.checkpoint.usable.values())
 
     @property
     def characters(self) -> str:

@@ -7,7 +7,7 @@ implies, and this is checked before a model is built.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -68,14 +68,21 @@ class Checkpoint:
     corpus: TextIdentity
     fingerprint: str
     versions: dict[str, str]
+    averages: Arrays = field(default_factory=dict)
     adaptations: tuple[Adaptation, ...] = ()
     label_counts: tuple[int, ...] = ()
     """Of the training items, how many have each label of the vocabulary."""
+
+    @property
+    def usable(self) -> Arrays:
+        """The weights to use: their average, if the run made one; ``parameters`` are to resume."""
+        return self.averages or self.parameters
 
 
 def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     """The bytes of a checkpoint's file. Raises `DivergedError` if a number is not finite."""
     arrays: Arrays = {f"param/{name}": value for name, value in checkpoint.parameters.items()}
+    arrays |= {f"average/{name}": value for name, value in checkpoint.averages.items()}
     arrays |= {f"optimizer/{name}": value for name, value in checkpoint.optimizer.items()}
     arrays["state"] = checkpoint.states
     arrays["vocabulary"] = checkpoint.vocabulary.to_array()
@@ -143,7 +150,7 @@ def load_checkpoint(path: Path) -> tuple[LoadedModel, Checkpoint]:
     """As `load_model`, with all else that the file holds."""
     file, checkpoint = read_current(path, lambda file: (file, read_checkpoint(file)))
     model = model_of(checkpoint.config, checkpoint.vocabulary.size)
-    load_parameters(model, checkpoint.parameters)
+    load_parameters(model, checkpoint.usable)
     model.name = show(file)
     loaded = LoadedModel(
         path=file,
@@ -163,9 +170,10 @@ def adapted_checkpoint(
     """The checkpoint with the weights of ``adapting``, which has read the text ``name``."""
     text = name, loaded.vocabulary.to_bytes(ids), len(ids)
     made = adaptation(loaded.model, str(loaded.path), text, adapting.pace)
-    weights = {name: it.value for name, it in adapting.model.parameters().items()}
-    before = checkpoint.adaptations
-    return replace(checkpoint, parameters=weights, adaptations=(*before, made))
+    weights = values_of(adapting.model)
+    averages = weights if checkpoint.averages else {}
+    history = (*checkpoint.adaptations, made)
+    return replace(checkpoint, parameters=weights, averages=averages, adaptations=history)
 
 
 def read_current(path: Path, read: Callable[[Path], Read]) -> Read:
@@ -180,6 +188,10 @@ def read_current(path: Path, read: Callable[[Path], Read]) -> Read:
         except (FileError, FileNotFoundError):
             if file == path or os.path.lexists(file):
                 raise
+
+
+def values_of(model: CharLM) -> Arrays:
+    return {name: parameter.value for name, parameter in model.parameters().items()}
 
 
 def load_parameters(model: CharLM, parameters: Mapping[str, Array]) -> None:
@@ -204,6 +216,7 @@ def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
         vocabulary=vocabulary,
         progress=progress,
         parameters=_under("param/", arrays),
+        averages=_under("average/", arrays),
         optimizer=_under("optimizer/", arrays),
         optimizer_steps=_count(state, "optimizer_steps"),
         states=arrays["state"],
@@ -253,6 +266,8 @@ def expected_arrays(
     remembers = OPTIMIZERS[config.training.optimizer][0].remembers
     layers, B, H = config.model.layers, config.training.batch_size, config.model.hidden_size
     expected = {f"param/{name}": (sizes, shape.dtype) for name, sizes in shapes.items()}
+    if config.training.average != "none":
+        expected |= {f"average/{name}": (sizes, shape.dtype) for name, sizes in shapes.items()}
     expected |= {f"optimizer/{name}": ((size,), shape.dtype) for name in remembers}
     expected["state"] = ((layers, 2, B, H), shape.dtype)
     expected["vocabulary"] = (vocabulary.code_points.shape, "uint32")

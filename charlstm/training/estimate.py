@@ -21,13 +21,15 @@ from charlstm.training.dataset import Dataset
 def memory_bytes(config: Config, vocabulary_size: int) -> int:
     """Roughly what training takes beside the text, from sizes alone; nothing is allocated.
 
-    Parameters, gradients and the optimizer's moments; for each layer and step of the tape four
-    gates, h, c, s and dx (layer norm twice the gates more); logits, and the gradient from above.
+    Parameters, gradients, the optimizer's moments, an average; for each layer and step of the tape
+    four gates, h, c, s and dx (layer norm twice the gates more); logits, and the gradient from
+    above.
     """
     training, model = config.training, config.model
     shape = shape_of(config, vocabulary_size)
     parameters = parameter_count(shape)
-    copies = 2 + len(OPTIMIZERS[training.optimizer][0].remembers)
+    averages = training.average != "none"
+    copies = 2 + averages + len(OPTIMIZERS[training.optimizer][0].remembers)
     cells = training.batch_size * training.sequence_length
     per_cell = model.hidden_size * (8 if model.cell != "layer-norm" else 13) * model.layers
     masks = model.hidden_size * model.layers * 2 if model.dropout else 0

@@ -12,7 +12,13 @@ from charlstm.from_config import item_rules_of
 from charlstm.messages import duration, figure, json_text, show
 from charlstm.nn.finite import OverflowedError
 from charlstm.nn.loss import bits
-from charlstm.saved.checkpoint import Checkpoint, TextIdentity, checkpoint_chunks, current_versions
+from charlstm.saved.checkpoint import (
+    Checkpoint,
+    TextIdentity,
+    checkpoint_chunks,
+    current_versions,
+    values_of,
+)
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
@@ -183,7 +189,7 @@ class RunRecorder:
 
     def _sample(self, trainer: Trainer, length: int) -> Iterator[str]:
         config, vocabulary = self._identity.config, self._identity.vocabulary
-        return sample(trainer.model, vocabulary, item_rules_of(config), length, config.seed)
+        return sample(trainer.usable, vocabulary, item_rules_of(config), length, config.seed)
 
     def failed(self, progress: Progress, reason: str) -> None:
         """The last line of a run whose numbers went wrong; resuming takes it back."""
@@ -196,7 +202,8 @@ class RunRecorder:
             config=self._identity.config,
             vocabulary=self._identity.vocabulary,
             progress=saved,
-            parameters={n: p.value for n, p in trainer.model.parameters().items()},
+            parameters=values_of(trainer.model),
+            averages={} if trainer.average is None else values_of(trainer.average.model),
             optimizer=dict(trainer.optimizer.state),
             optimizer_steps=trainer.optimizer.steps,
             states=states,

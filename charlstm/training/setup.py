@@ -28,6 +28,8 @@ def prepare(
     trainer = _new_trainer(dataset, comm)
     if checkpoint is not None:
         load_parameters(trainer.model, checkpoint.parameters)
+        if trainer.average is not None:
+            load_parameters(trainer.average.model, checkpoint.averages)
         trainer.optimizer.load(checkpoint.optimizer, checkpoint.optimizer_steps)
         trainer.schedule.restore(checkpoint.progress.schedule)
         trainer.restore(checkpoint.states, checkpoint.progress.step)
@@ -63,6 +65,7 @@ def _new_trainer(dataset: Dataset, comm: Comm) -> Trainer:
             dropout=from_config.dropout_of(config),
         ),
         comm=comm,
+        average=from_config.average_of(config, model, dataset.batches.steps_per_epoch),
     )
 
 
@@ -70,7 +73,7 @@ def evaluation_of(dataset: Dataset, trainer: Trainer) -> Evaluation | None:
     if not dataset.text.validation:
         return None
     characters = dataset.config.evaluation.characters
-    return evaluation_on_validation(dataset, trainer.model, trainer.comm, characters)
+    return evaluation_on_validation(dataset, trainer.usable, trainer.comm, characters)
 
 
 def evaluation_on_validation(

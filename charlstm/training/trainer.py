@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlstm.errors import DivergedError
+from charlstm.nn.averaging import Average
 from charlstm.nn.cells import State
 from charlstm.nn.dropout import Dropout
 from charlstm.nn.model import CharLM
@@ -60,8 +61,10 @@ class Trainer:
         schedule: Schedule,
         settings: StepSettings,
         comm: Comm,
+        average: Average | None = None,
     ) -> None:
         self.model = model
+        self.average = average
         self.optimizer = optimizer
         self.schedule = schedule
         self.settings = settings
@@ -81,6 +84,11 @@ class Trainer:
     @property
     def epoch(self) -> float:
         return self.step_number / self.steps_per_epoch
+
+    @property
+    def usable(self) -> CharLM:
+        """The model that is evaluated, sampled from and handed on: the average, if there is one."""
+        return self.model if self.average is None else self.average.model
 
     def step(self, requests: Requests) -> StepResult:
         """One batch: forward, backward, sum over ranks, clip, update.
@@ -112,6 +120,8 @@ class Trainer:
         self.optimizer.step(self.model.values, self.model.grads, learning_rate)
         self.states = states
         self.step_number += 1
+        if self.average is not None:
+            self.average.take(self.model, self.step_number)
         asked = Requests(stop=bool(shared[1]), save=bool(shared[2]))
         return StepResult(loss, norm, clipped, learning_rate, asked)
 

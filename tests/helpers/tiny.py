@@ -112,6 +112,7 @@ def all_that_counts(folder: Path) -> dict[str, Any]:
     last = newest(folder)
     found: dict[str, Any] = {"metrics": metrics(folder)}
     found |= {f"param/{name}": array.tobytes() for name, array in last.parameters.items()}
+    found |= {f"average/{name}": array.tobytes() for name, array in last.averages.items()}
     found |= {f"optimizer/{name}": array.tobytes() for name, array in last.optimizer.items()}
     found["states"] = last.states.tobytes()
     found["optimizer_steps"] = last.optimizer_steps

@@ -7,6 +7,7 @@ import numpy as np
 
 from charlstm.config.auto import TYPICAL, settled
 from charlstm.config.reading import config_from_dict
+from charlstm.config.schema import with_values
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import shape_of
@@ -50,7 +51,7 @@ def _checkpoint(
     else:
         parameters, sizes = from_torch(arrays)
         config = _config_for(parameters, sizes, vocabulary)
-    config = settled(config, TYPICAL)
+    config = with_values(settled(config, TYPICAL), {"training.average": "none"})
     _check_parameters(parameters, config, vocabulary)
     return _at_start(config, vocabulary, reorder_characters(parameters, order))
 
