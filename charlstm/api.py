@@ -21,7 +21,7 @@ from charlstm.look.item_scores import ItemScore, score_strings
 from charlstm.look.originality import Originality, originality
 from charlstm.look.score import Part, Score, exact_losses, text_to_score
 from charlstm.nn.pace import Pace
-from charlstm.saved.checkpoint import LoadedModel, load_model
+from charlstm.saved.checkpoint import LoadedModel, load_mixture
 from charlstm.saved.interchange.exporting import export
 from charlstm.saved.progress import Progress
 from charlstm.text.encoding import decode_stream, encode_string
@@ -39,17 +39,21 @@ MOST_TEXTS = 100_000
 USUAL_PACE = Pace()
 
 
-def load(path: Name) -> "Model":
-    """The model of a checkpoint, or of a run folder's best checkpoint.
+def load(path: Name, *others: Name) -> "Model":
+    """The model of a checkpoint, or of a run folder's best checkpoint. With ``others``, of the same
+    vocabulary, they write and score together, by the mean of their probabilities.
 
     >>> import charlstm
     >>> model = charlstm.load("runs/abc")
     >>> model
     <Model runs/abc/best.safetensors: lstm 1 x 12, 4 characters, step 60>
 
+    >>> charlstm.load("runs/abc", "runs/abc").sample("ab", length=4, temperature=0)
+    'cabc'
+
     Raises `FileError` for a file that is missing, damaged or of another kind.
     """
-    return Model(load_model(Path(path)))
+    return Model(load_mixture([Path(path), *map(Path, others)]))
 
 
 class Model:
@@ -225,7 +229,7 @@ class Model:
         losses = (
             self.loaded.adapting(pace).losses(ids)
             if adapt
-            else exact_losses(self.loaded.model, ids)
+            else exact_losses(self.loaded.predictor, ids)
         )
         return Score(ids, self.vocabulary, np.concatenate(list(losses)))
 
@@ -326,6 +330,8 @@ class Model:
         >>> charlstm.load("runs/abc").export("abc.npz")
         >>> charlstm.load("runs/abc").export("abc.html", weights="int8")
         """
+        if self.loaded.others:
+            raise FileError("only one model at a time can be exported; load one")
         export(self.loaded, Path(path), format, weights)
 
     def start(self, prompt: str, *, skip_unknown: bool = False) -> Ids:

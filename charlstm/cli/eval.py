@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command("eval")
 @click.argument("path", metavar="CHECKPOINT", type=PathName())
-@click.argument("names", metavar="[TEXT]...", nargs=-1, type=PathName())
+@click.argument("names", metavar="[CHECKPOINT]... [TEXT]...", nargs=-1, type=PathName())
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test"]),
@@ -79,6 +80,9 @@ def command(
     to the line that it ends; so the bits of all rows add up to those of the text. The items of a
     list (data.items) are read each alone, and their rank is by bits a character.
 
+    Several CHECKPOINTs of one vocabulary are mixed: the probability of a character is the mean of
+    theirs.
+
     With --adapt it reads TEXT once more, and goes on learning from what it has read: each character
     is predicted before it is learned from (dynamic evaluation). Both figures are told.
 
@@ -95,6 +99,7 @@ def command(
     charlstm eval runs/quickstart notes.txt --json
     charlstm eval runs/quickstart notes.txt --lanes 64
     charlstm eval runs/quickstart notes.txt --adapt
+    charlstm eval runs/sweep/a runs/sweep/b notes.txt
     charlstm eval runs/quickstart notes.txt --by line --tsv | sort -t "$(printf '\t')" -k4 -g
     charlstm eval runs/ships strange.txt --by item --sort --percentile
     """
@@ -102,14 +107,17 @@ def command(
         raise click.UsageError("--sort and --percentile go with --by item.")
     if as_tsv and (as_json or by is None):
         raise click.UsageError("--tsv goes with --by, and not with --json.")
+    others, names = models_first(names)
     check_names(names, part)
+    if adapt and others:
+        raise click.UsageError("--adapt goes with one CHECKPOINT.")
     require_use(pace, "--adapt", given=adapt)
     if lanes is not None and (adapt or by is not None):
         raise click.UsageError("--lanes gives the loss of the whole text alone, without --by.")
     from charlstm.look.score import part_to_score, text_to_score
-    from charlstm.saved.checkpoint import load_model
+    from charlstm.saved.checkpoint import load_mixture
 
-    loaded = load_model(path)
+    loaded = load_mixture([path, *others])
     check_kind(by, listed=is_of_a_list(loaded), adapt=adapt, lanes=lanes)
     if (part is not None and not names) or percentile:
         ask_before_reading_elsewhere(loaded)
@@ -149,6 +157,14 @@ def check_kind(by: str | None, *, listed: bool, adapt: bool, lanes: int | None) 
         raise click.UsageError("The model reads items, which are read side by side: no --lanes.")
     if by == "item" and not listed:
         raise click.UsageError("The model reads one text, not a list (data.items): --by line.")
+
+
+def models_first(names: tuple[Path, ...]) -> tuple[list[Path], tuple[Path, ...]]:
+    """Those that are runs or checkpoints, up to the first that is not; and the rest."""
+    from charlstm.saved.finding import is_model
+
+    models = list(takewhile(is_model, names))
+    return models, names[len(models) :]
 
 
 def write_figures(figures: dict[str, Any], unit: str) -> None:

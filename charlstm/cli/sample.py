@@ -15,7 +15,7 @@ from charlstm.nn.pace import Pace
 
 
 @click.command("sample")
-@click.argument("path", metavar="CHECKPOINT", type=PathName())
+@click.argument("paths", metavar="CHECKPOINT...", nargs=-1, required=True, type=PathName())
 @click.option("-n", "--length", default=500, type=WholeNumber(0), help="Characters to write.")
 @click.option(
     "-p",
@@ -86,7 +86,7 @@ from charlstm.nn.pace import Pace
 @click.option("--skip-unknown", is_flag=True, help="Leave out what the model has never seen.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr.")
 def command(
-    path: Path,
+    paths: tuple[Path, ...],
     *,
     prompt: str,
     count: int,
@@ -107,17 +107,17 @@ def command(
     charlstm sample runs/quickstart
     charlstm sample runs/quickstart -n 300 -p "The harbour" -t 0.7 --seed 1
     charlstm sample runs/quickstart --adapt-to notes.txt
+    charlstm sample runs/sweep/a runs/sweep/b
     charlstm sample runs/quickstart --count 5 --match "(Mr|Mrs)\. [A-Z][a-z]+"
     """
     if prompt == "-" and adapt_to == Path("-"):
         raise click.UsageError("Standard input is the prompt or the text: one of the two.")
     require_use(pace, "--adapt-to", given=adapt_to is not None)
     from charlstm.api import load
-    from charlstm.messages import show
     from charlstm.nn.sampling import Draws
     from charlstm.text.encoding import read_stdin
 
-    model = load(path)
+    model = load(*paths)
     if adapt_to is not None:
         model = model.adapted_to(adapt_to, pace)
     if prompt == "-":
@@ -134,7 +134,7 @@ def command(
         pieces = between_dashes(prompt, model.iter_samples(count, prompt, **options))
     if not quiet:
         repeat = f"step {model.step:,}, seed {seed} (repeat with --seed {seed})"
-        click.echo(f"{show(model.path)}: {repeat}", err=True)
+        click.echo(f"{model.loaded.name}: {repeat}", err=True)
     for piece in pieces:
         write(piece)
 

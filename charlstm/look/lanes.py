@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.nn.finite import finite_logits, finite_losses
-from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
+from charlstm.nn.predictor import Predictor
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids
 
@@ -18,7 +18,9 @@ ENOUGH = 8 * WARM_UP
 """Characters that a lane counts at least; else there are fewer lanes."""
 
 
-def lane_losses(model: CharLM, ids: Ids | MappedIds, lanes: int) -> Iterator[NDArray[np.float64]]:
+def lane_losses(
+    model: Predictor, ids: Ids | MappedIds, lanes: int
+) -> Iterator[NDArray[np.float64]]:
     """Nats of every character but the first, in pieces, and not in the order of the text.
 
     A row of weights that is read serves all lanes, where `score.exact_losses` reads all weights for

@@ -17,8 +17,8 @@ from charlstm.look.lanes import lane_losses
 from charlstm.messages import show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
-from charlstm.nn.model import CharLM, ModelTape
 from charlstm.nn.pace import Pace
+from charlstm.nn.predictor import Predictor
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.finding import is_run
 from charlstm.text import parts as text_parts
@@ -115,13 +115,13 @@ def _ends_of_lines(ids: Ids, vocabulary: Vocabulary) -> list[int]:
 EXACT_CHUNK = 256  # steps computed at a time; the result does not depend on it
 
 
-def exact_losses(model: CharLM, ids: Ids | MappedIds) -> Iterator[NDArray[np.float64]]:
+def exact_losses(model: Predictor, ids: Ids | MappedIds) -> Iterator[NDArray[np.float64]]:
     """Nats of every character but the first, in pieces; the state is carried from the start on.
 
     Raises `OverflowedError` for what is not finite.
     """
     states = model.zero_states(1)
-    tapes: dict[int, ModelTape] = {}
+    tapes: dict[int, Any] = {}
     for start in range(0, len(ids) - 1, EXACT_CHUNK):
         piece = np.asarray(ids[start : start + EXACT_CHUNK + 1], np.intp)[:, np.newaxis]
         steps = len(piece) - 1
@@ -186,8 +186,8 @@ class TextToScore:
     def losses(self, loaded: LoadedModel) -> Losses:
         """As from `exact_losses` or `lane_losses`; what has been handed out counts in `figures`."""
         if self.lanes is not None:
-            return self.static.counting(lane_losses(loaded.model, self.ids, self.lanes))
-        return self.static.counting(exact_losses(loaded.model, self.ids))
+            return self.static.counting(lane_losses(loaded.predictor, self.ids, self.lanes))
+        return self.static.counting(exact_losses(loaded.predictor, self.ids))
 
     def adapted_losses(self, loaded: LoadedModel) -> Losses:
         """Those of dynamic evaluation."""
@@ -206,6 +206,8 @@ class TextToScore:
         }
         if self.lanes is not None:
             figures["lanes"] = self.lanes
+        if loaded.others:
+            figures["mixed_with"] = [str(other.path) for other in loaded.others]
         if self.pace is not None:
             figures["adapted"] = self.adapted.figures() | asdict(self.pace)
         return figures

@@ -4,14 +4,15 @@ Training finds that by itself and ends; here are the ways in for those who use a
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from charlstm.errors import FileError
 from charlstm.nn.cells import State
 from charlstm.nn.loss import NATS_PER_BIT, softmax_cross_entropy
-from charlstm.nn.model import CharLM, ModelTape
 from charlstm.nn.parameter import Array
+from charlstm.nn.predictor import Predictor
 
 TAME = 1e10
 
@@ -25,7 +26,7 @@ def quiet() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
-def require_finite(model: CharLM, *computed: Array) -> None:
+def require_finite(model: Predictor, *computed: Array) -> None:
     """Raises `OverflowedError`, which names the model."""
     if not all(np.isfinite(array).all() for array in computed):
         raise OverflowedError(
@@ -35,7 +36,7 @@ def require_finite(model: CharLM, *computed: Array) -> None:
 
 
 def finite_logits(
-    model: CharLM, ids: Array, states: Sequence[State], tape: ModelTape
+    model: Predictor, ids: Array, states: Sequence[State], tape: Any
 ) -> tuple[Array, list[State]]:
     """As `CharLM.forward`. Raises `OverflowedError`."""
     with quiet():
@@ -44,14 +45,14 @@ def finite_logits(
     return logits, new_states
 
 
-def is_tame(model: CharLM) -> bool:
+def is_tame(model: Predictor) -> bool:
     """Whether its weights are so far from the limits that nothing it computes can overflow, be it
     a square of a sum of a million products; so that nobody has to look at every number.
     """
     return bool(np.abs(model.values).max() < TAME)
 
 
-def watched(model: CharLM, step: Callable[[Array], Array]) -> Callable[[Array], Array]:
+def watched(model: Predictor, step: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """``step``, which returns logits, with an eye on them. Raises `OverflowedError`."""
 
     def step_watched(ids: Array) -> Array:
@@ -63,7 +64,7 @@ def watched(model: CharLM, step: Callable[[Array], Array]) -> Callable[[Array], 
     return step_watched
 
 
-def finite_losses(model: CharLM, logits: Array, targets: Array) -> Array:
+def finite_losses(model: Predictor, logits: Array, targets: Array) -> Array:
     """As `softmax_cross_entropy`; in bits, too, they can be told. Raises `OverflowedError`."""
     with quiet():
         losses = softmax_cross_entropy(logits, targets)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from charlstm.nn.automaton import ENDS, Route
 from charlstm.nn.cells import State
 from charlstm.nn.finite import finite_logits, is_tame, quiet, watched
-from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
+from charlstm.nn.predictor import Predictor
 from charlstm.nn.stepper import stepper_for
 
 AnyIds = NDArray[np.integer[Any]]
@@ -66,7 +66,7 @@ class Draws:
 
 
 def generate(
-    model: CharLM,
+    model: Predictor,
     start: AnyIds,
     *,
     count: int,
@@ -165,7 +165,7 @@ def _keep_top_p(weights: NDArray[np.float64], p: float) -> None:
     np.put_along_axis(weights, order, ordered, axis=1)
 
 
-def read(model: CharLM, start: AnyIds, count: int) -> tuple[Array, list[State]]:
+def read(model: Predictor, start: AnyIds, count: int) -> tuple[Array, list[State]]:
     """Logits and states after reading ``start``, for ``count`` equal texts."""
     states = model.zero_states(1)
     for place in range(0, len(start), PROMPT_CHUNK):

@@ -14,8 +14,10 @@ import numpy as np
 
 from charlstm.nn.gates import HALF, activate_halved
 from charlstm.nn.lstm import LSTM, State
+from charlstm.nn.mixture import Mixture, log_mean
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
+from charlstm.nn.predictor import Predictor
 from charlstm.nn.tiles import product, tiling
 
 
@@ -26,9 +28,11 @@ class Stepper(Protocol):
         """From ids ``(B,)`` to logits ``(B, V)``, which the next step overwrites."""
 
 
-def stepper_for(model: CharLM, states: Sequence[State]) -> Stepper:
+def stepper_for(model: Predictor, states: Sequence[State]) -> Stepper:
     """The fastest stepper for a model, starting from ``states`` (which it does not change)."""
-    if all(isinstance(layer, LSTM) for layer in model.layers):
+    if isinstance(model, Mixture):
+        return MixtureStepper(model, states)
+    if isinstance(model, CharLM) and all(isinstance(layer, LSTM) for layer in model.layers):
         return FastStepper(model, states)
     return PlainStepper(model, states)
 
@@ -36,7 +40,7 @@ def stepper_for(model: CharLM, states: Sequence[State]) -> Stepper:
 class PlainStepper:
     """Sequences of length one."""
 
-    def __init__(self, model: CharLM, states: Sequence[State]) -> None:
+    def __init__(self, model: Predictor, states: Sequence[State]) -> None:
         self._model = model
         self._states = list(states)
         self._tape = model.tape(1, len(states[0].h))
@@ -44,6 +48,17 @@ class PlainStepper:
     def step(self, ids: Array) -> Array:
         logits, self._states = self._model.forward(ids[np.newaxis], self._states, self._tape)
         return logits
+
+
+class MixtureStepper:
+    """The steppers of all models, side by side."""
+
+    def __init__(self, mixture: Mixture, states: Sequence[State]) -> None:
+        split = mixture.split(states)
+        self._steppers = [stepper_for(*pair) for pair in zip(mixture.models, split, strict=True)]
+
+    def step(self, ids: Array) -> Array:
+        return log_mean([stepper.step(ids) for stepper in self._steppers])
 
 
 class FastStepper:

@@ -6,7 +6,7 @@ implies, and this is checked before a model is built.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -24,9 +24,11 @@ from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import items_fit, model_of, shape_of
 from charlstm.messages import shorten, show
 from charlstm.nn.adaptation import Adapted
+from charlstm.nn.mixture import Mixture
 from charlstm.nn.model import CharLM, parameter_shapes
 from charlstm.nn.optim import OPTIMIZERS
 from charlstm.nn.pace import Pace
+from charlstm.nn.predictor import Predictor
 from charlstm.saved.adaptations import Adaptation, adaptation, checked_adaptations
 from charlstm.saved.progress import Progress, checked_progress
 from charlstm.saved.run_folder import resolve_checkpoint
@@ -126,11 +128,26 @@ class LoadedModel:
     progress: Progress
     corpus: TextIdentity
     label_counts: tuple[int, ...] = ()
+    others: tuple["LoadedModel", ...] = ()
+
+    @property
+    def predictor(self) -> Predictor:
+        """What is asked for what comes next: the model, or with ``others`` all of them as one."""
+        if not self.others:
+            return self.model
+        return Mixture([self.model, *(other.model for other in self.others)])
+
+    @property
+    def name(self) -> str:
+        """Of the file, or files."""
+        return ", ".join(show(it.path) for it in (self, *self.others))
 
     def adapting(self, pace: Pace) -> Adapted:
         """A copy of the model that learns from what it reads."""
         if self.config.data.items != "none":
             raise FileError("a model of a list cannot adapt to a text; train it on, with init_from")
+        if self.others:
+            raise FileError("only one model at a time can adapt to a text; name one")
         return Adapted(self.model, self.vocabulary.default_start(), pace)
 
     def adapted(self, ids: Ids, pace: Pace) -> "LoadedModel":
@@ -144,6 +161,22 @@ class LoadedModel:
 def load_model(path: Path) -> LoadedModel:
     """The model of a checkpoint, or of a run folder's best checkpoint. Raises `FileError`."""
     return load_checkpoint(path)[0]
+
+
+def load_mixture(paths: Sequence[Path]) -> LoadedModel:
+    """Of several models the first, with the others. Raises `FileError` if they do not all know the
+    same characters.
+    """
+    first, *others = map(load_model, paths)
+    for other in others:
+        if first.config.data.items != "none":
+            raise FileError(f"{show(first.path)}: a model of a list cannot be mixed with others")
+        if other.vocabulary != first.vocabulary:
+            raise FileError(
+                f"{show(other.path)}: knows other characters than {show(first.path)}; models of one"
+                " vocabulary can be mixed"
+            )
+    return replace(first, others=tuple(others))
 
 
 def load_checkpoint(path: Path) -> tuple[LoadedModel, Checkpoint]:

@@ -10,6 +10,7 @@ from charlstm.messages import show
 from charlstm.saved.checkpoint import Checkpoint, read_checkpoint
 from charlstm.saved.history import History, read_history
 from charlstm.saved.run_folder import RunFolder
+from charlstm.system.sealed import looks_sealed
 
 State = Literal["running", "finished", "stopped", "failed"]
 
@@ -48,6 +49,11 @@ def is_run(path: Path) -> bool:
     """One just begun has a lock alone."""
     folder = RunFolder(path)
     return path.is_dir() and (folder.holds_a_run() or os.path.lexists(folder.lock_file))
+
+
+def is_model(path: Path) -> bool:
+    """Whether it is the folder of a run, or a checkpoint; not so a text."""
+    return is_run(path) or looks_sealed(path)
 
 
 def require_run(path: Path) -> RunFolder:

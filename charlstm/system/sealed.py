@@ -78,6 +78,17 @@ def digest_of(data: bytes) -> str:
     return data[_DIGEST].decode("ascii")
 
 
+def looks_sealed(path: Path) -> bool:
+    """Whether a file begins as `seal` lets it; what it holds is not looked at."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            return stream.read(_DIGEST.start)[8:] == _PREFIX
+    except (OSError, ValueError):
+        return False
+
+
 def read_sealed(path: Path) -> tuple[Arrays, JsonObject]:
     """What ``unseal`` makes of the file at ``path``.
 

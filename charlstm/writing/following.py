@@ -60,8 +60,8 @@ def following(
     start = start_of(loaded, prompt, label=label)
     ends = ends_of(vocabulary, to)
     begun = to == "line" or bool(len(start) and not ends[start[-1]])
-    logits, states = read(loaded.model, start, 1)
-    found = likeliest(loaded.model, logits, states, ends, count=top, steps=steps, may_end=begun)
+    logits, states = read(loaded.predictor, start, 1)
+    found = likeliest(loaded.predictor, logits, states, ends, count=top, steps=steps, may_end=begun)
     p = np.exp(log_probabilities(logits)[0])
     order = np.argsort(-p, kind="stable")[:top]
     return Next(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from charlstm.nn.cells import State
 from charlstm.nn.finite import finite_logits
-from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
+from charlstm.nn.predictor import Predictor
 
 AT_ONCE = 32  # steps of the model side by side: one alone costs nearly as much
 IMPOSSIBLE = -np.inf
@@ -55,7 +55,7 @@ class _Node:
 class _Search:
     """A node's continuations wait one at a time, its next likeliest: so few wait."""
 
-    def __init__(self, model: CharLM, ends: NDArray[np.bool_], count: int) -> None:
+    def __init__(self, model: Predictor, ends: NDArray[np.bool_], count: int) -> None:
         self._model, self._ends, self._count = model, ends, count
         self._waiting: list[tuple[float, tuple[int, ...], int, _Node]] = []
         self._ways: list[Way] = []
@@ -121,7 +121,7 @@ class _Search:
 
 
 def likeliest(
-    model: CharLM,
+    model: Predictor,
     logits: Array,
     states: list[State],
     ends: NDArray[np.bool_],

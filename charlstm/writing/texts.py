@@ -55,7 +55,7 @@ class Writer:
 
     def _generate(self, count: int, first: int) -> Iterator[NDArray[np.intp]]:
         return generate(
-            self._loaded.model,
+            self._loaded.predictor,
             self._start,
             count=count,
             length=self._options.length,

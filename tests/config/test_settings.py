@@ -105,6 +105,7 @@ def test_what_may_change_on_resume():
             for name in (
                 *("batch_size", "sequence_length", "optimizer", "momentum"),
                 *("rmsprop_decay", "beta1", "beta2", "epsilon"),
+                *("average", "average_fraction"),
             )
         ),
     }

@@ -1,0 +1,73 @@
+"""eval and sample with several models of one vocabulary."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlstm.cli.main import main
+from charlstm.look.score import exact_losses
+from charlstm.saved.checkpoint import load_model
+
+
+@pytest.fixture
+def other(folder: Path, run: Path) -> Path:
+    """A second run of the text, from other weights and of another size."""
+    words = ("train", "c.yaml", "seed=5", "model.hidden_size=5", "-q", "--out", "runs/d")
+    assert main(list(words)) == 0
+    return Path("runs/d")
+
+
+def mean_bits(*models: Path) -> float:
+    loaded = [load_model(model) for model in models]
+    ids = loaded[0].vocabulary.encode(Path("text.txt").read_text())
+    each = np.stack([np.concatenate(list(exact_losses(it.model, ids))) for it in loaded])
+    return float(-np.log(np.exp(-each).mean(axis=0)).mean() / math.log(2))
+
+
+def test_bits_of_the_mean_probability(run: Path, other: Path, call):
+    found = json.loads(call("eval", run, other, "text.txt", "--json").out)
+    assert found["bits_per_char"] == pytest.approx(mean_bits(run, other), rel=1e-5)
+    assert found["checkpoint"] == "runs/c/best.safetensors"
+    assert found["mixed_with"] == ["runs/d/best.safetensors"]
+    file = run / "best.safetensors"
+    again = json.loads(call("eval", file, other / "best.safetensors", "text.txt", "--json").out)
+    assert again["bits_per_char"] == found["bits_per_char"]
+    rows = json.loads(call("eval", run, other, "text.txt", "--by", "line", "--json").out)
+    assert rows["bits_per_char"] == found["bits_per_char"]
+    lanes = json.loads(call("eval", run, other, "text.txt", "--lanes", "3", "--json").out)
+    assert lanes["bits_per_char"] == pytest.approx(found["bits_per_char"], abs=0.01)
+    one = json.loads(call("eval", run, "text.txt", "--json").out)
+    assert "mixed_with" not in one
+
+
+def test_texts_written_together(run: Path, other: Path, call):
+    options = ("-n", "30", "--seed", "4")
+    both = call("sample", run, other, *options)
+    assert both.code == 0
+    assert "runs/c/best.safetensors, runs/d/best.safetensors: step" in both.err
+    assert both.out == call("sample", run, other, *options).out
+    alone = [call("sample", model, *options).out for model in (run, other)]
+    assert both.out not in alone
+    assert call("sample", run, run, *options, "-q").out == alone[0]
+
+
+def test_a_text_ends_the_models(run: Path, other: Path, folder: Path, call):
+    """What comes after the first text is a text."""
+    shutil.copy(folder / "text.txt", folder / "a.txt")
+    found = json.loads(call("eval", run, "a.txt", "text.txt", "--json").out)
+    assert found["text"] == "a.txt, text.txt"
+
+
+def test_what_cannot_be_mixed(run: Path, folder: Path, refuse, call):
+    (folder / "z.txt").write_text("zebra " * 100)
+    assert call("train", "c.yaml", "z.txt", "-q", "--out", "runs/z").code == 0
+    line = refuse(3, "eval", run, "runs/z", "text.txt")
+    assert line.startswith("Error: runs/z/best.safetensors: knows other characters than runs/c/")
+    assert "knows other characters" in refuse(3, "sample", run, "runs/z")
+    assert "Give TEXT" in refuse(2, "eval", run, run)
+    assert "--adapt goes with one" in refuse(2, "eval", run, run, "text.txt", "--adapt")
+    assert "one model at a time" in refuse(3, "sample", run, run, "--adapt-to", "text.txt")
