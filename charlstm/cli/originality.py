@@ -68,8 +68,8 @@ def command(
     in the validation part, and how many are new.
 
     \b
-    charlstm originality runs/quickstart
-    charlstm originality runs/quickstart --temperature 0.5 --count 200
+    charlstm originality runs/quickstart --count 100
+    charlstm originality runs/quickstart --count 100 --temperature 0.5
     charlstm originality runs/quickstart notes.txt --json
     """
     from charlstm.api import load
