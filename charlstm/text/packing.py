@@ -49,7 +49,7 @@ def read(items: Items, order: Order, cursor: Cursor, steps: int) -> Window:
     first_steps = np.take_along_axis(stops - lengths, current, axis=1)
     offsets = np.arange(steps + 1) - first_steps
     starts = items.starts[np.take_along_axis(numbers, current, axis=1)]
-    symbols = items.ids[starts + offsets]
+    symbols = items.ids[starts.astype(np.int64) + offsets]
     following = np.where(begins[:, 1:], symbols.dtype.type(items.end), symbols[:, 1:])
     after = Cursor(np.take_along_axis(in_order, current[:, -1:], axis=1)[:, 0], offsets[:, -1])
     return Window(symbols[:, :-1].T, following.T, begins[:, :-1].T, after)

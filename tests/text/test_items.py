@@ -1,5 +1,6 @@
 """Lists as ids, their parts, and their order in the lanes of a batch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,18 @@ def test_lanes_read_item_after_item(rng, T: int) -> None:
             expected = [row[(place + step * T + t) % len(row)] for t in range(T)]
             found = zip(*(array[:, lane].tolist() for array in window[:3]), strict=True)
             assert list(found) == expected
+
+
+def test_a_list_of_any_length_is_read_by_whole_numbers(rng) -> None:
+    items = items_with([3, 1, 2, 5])
+    long = replace(items, starts=items.starts.astype(np.uint64), lengths=items.lengths.astype("u8"))
+    order = order_of(4, 1, 0)
+    for start in (0, 4):
+        cursor = locate(long, order, np.array([start]))
+        for found, expected in zip(
+            read(long, order, cursor, 9)[:3], read(items, order, cursor, 9)[:3], strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_place_is_found_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:

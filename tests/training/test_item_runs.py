@@ -11,8 +11,11 @@ from charlstm.config.settings import Config
 from charlstm.errors import ConfigError, FileError
 from charlstm.saved.checkpoint import load_model
 from charlstm.system.comm import Alone
+from charlstm.text import cache
 from charlstm.text.items import Items
-from charlstm.training.dataset import read_dataset
+from charlstm.text.mapped_ids import MappedIds
+from charlstm.training.dataset import cache_beside, read_dataset
+from charlstm.training.growth import on_new_characters
 from charlstm.training.item_evaluation import ItemEvaluation
 from charlstm.training.setup import evaluation_of, prepare
 
@@ -181,3 +184,44 @@ def test_a_list_is_told_by_its_items(tmp_path: Path):
     train_items = len(NAMES) - int(0.4 * len(NAMES))
     assert any(f" {train_items} items to learn from;" in line for line in told)
     assert f"Warning: {tmp_path / 'text.txt'}: 1 empty items were left out" in told
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_long_list_stays_in_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: bool
+):
+    text = "\n".join(f"{'xy'[n % 2]}\t{name}" if labels else name for n, name in enumerate(NAMES))
+    config = config_of(tmp_path, text, **{"data.labels": labels})
+    train(config, tmp_path / "in-memory")
+    monkeypatch.setattr(cache, "WORTH_KEEPING", 0)
+    for name in ("first", "second"):  # encoded, and found again
+        train(config, tmp_path / name)
+        assert isinstance(
+            read_dataset(config, cache_beside(tmp_path / name, print)).train.ids, MappedIds
+        )
+        runs = all_that_counts(tmp_path / "in-memory"), all_that_counts(tmp_path / name)
+        assert differing(*runs) == []
+
+
+def test_a_model_of_a_text_goes_on_with_a_list(tmp_path: Path):
+    """What ends its items is new to it, and so are their labels."""
+    train(tiny_config(tmp_path), tmp_path / "text", stop_after=3)
+    text = "x\tthe sea;y\tnoon;" * 30
+    settings = {
+        "data.items": ";",
+        "data.labels": True,
+        "init_from": str(tmp_path / "text"),
+        "training.steps": 3,
+    }
+    with pytest.raises(FileError, match="does not know how such items begin and end"):
+        read_dataset(config_of(tmp_path, text, **settings))
+    config = config_of(tmp_path, text, **settings, **{"data.new_characters": "grow"})
+    (told,) = on_new_characters(read_dataset(config))
+    assert "end, label:x, label:y" in told
+    train(config, tmp_path / "list")
+    before, after = (
+        load_model(tmp_path / "text").vocabulary,
+        load_model(tmp_path / "list").vocabulary,
+    )
+    assert set(before.code_points.tolist()) <= set(after.code_points.tolist())
+    assert after.specials == ("end", "label:x", "label:y")
