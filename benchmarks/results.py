@@ -162,14 +162,16 @@ def run(row: Row, corpora: Path) -> dict[str, Any]:
     charlstm(*words)
     seconds = time.perf_counter() - began
     part = TEXTS[row.text].part
-    static = json.loads(charlstm("eval", str(out), "--part", part, "--json"))
+    adapt = [] if row.text == "names" else ["--adapt"]
+    found = json.loads(charlstm("eval", str(out), "--part", part, "--json", *adapt))
     facts = json.loads(charlstm("info", str(out), "--json"))
     shown = [word.replace(str(corpora), "CORPORA").replace(f"{ROOT}/", "") for word in words]
     return {
         "text": row.text,
         "name": row.name,
         "command": " ".join(shown[: shown.index("--out")]),
-        "nats": static["loss"],
+        "nats": found["loss"],
+        "adapted": found["adapted"]["loss"] if adapt else None,
         "parameters": facts["parameter_count"],
         "seconds": seconds,
         "processor": processor.model(),
@@ -196,16 +198,17 @@ def run_all(options: argparse.Namespace) -> None:
 def table(name: str, text: Text, found: list[dict[str, Any]]) -> Iterator[str]:
     yield f"## {text.title}"
     yield ""
-    yield "| nats | bits | parameters | time | what |"
-    yield "|--:|--:|--:|--:|---|"
+    yield "| nats | adapted | bits | parameters | time | what |"
+    yield "|--:|--:|--:|--:|--:|---|"
     for nats, parameters, who in text.published:
-        yield f"| {nats:g} | {nats / 0.693147:.3f} | {parameters} | | {who} |"
+        yield f"| {nats:g} | | {nats / 0.693147:.3f} | {parameters} | | {who} |"
     for row in found:
         if row["text"] == name:
             what = f"{row['name']}: `charlstm {row['command']}` ({row['processor']})"
+            adapted = "" if row["adapted"] is None else f"{row['adapted']:.4f}"
             yield (
-                f"| **{row['nats']:.4f}** | {row['nats'] / 0.693147:.4f} | {row['parameters']:,}"
-                f" | {row['seconds']:.0f} s | {what} |"
+                f"| **{row['nats']:.4f}** | {adapted} | {row['nats'] / 0.693147:.4f}"
+                f" | {row['parameters']:,} | {row['seconds']:.0f} s | {what} |"
             )
     yield ""
 

@@ -90,7 +90,8 @@ class Adapted:
     def _learn(self) -> None:
         pull, x, g = self.pace.pull, self.model.values, self.model.grads
         with quiet():
-            g *= min(1.0, self._longest / max(float(np.linalg.norm(g)), SMALLEST))
+            if (length := float(np.linalg.norm(g))) > self._longest:
+                g *= self._longest / length
             for block in blocks(x.size):
                 change = np.subtract(self._trained[block], x[block])
                 change *= pull
