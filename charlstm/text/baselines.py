@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.text.items import Items
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids, Vocabulary
 
@@ -50,6 +51,24 @@ def baselines(parts: Excerpt, vocabulary: Vocabulary) -> Iterator[Baseline]:
     )
 
 
+def baselines_of_items(
+    train: Items, validation: Items, vocabulary: Vocabulary
+) -> Iterator[Baseline]:
+    """As `baselines`, for a list; what compresses texts would read across the borders of items."""
+    parts = [_after_nothing(items, vocabulary.size, 0) for items in (train, validation)]
+    counts = np.bincount(parts[0], minlength=vocabulary.size) + 1.0
+    bits = float(-np.log2(counts[parts[1]] / counts.sum()).mean())
+    yield Baseline(f"frequencies of the {vocabulary.unit}", bits)
+    bits = by_counting_in_items(train, validation, vocabulary.size)
+    yield Baseline(f"{ORDER} {vocabulary.unit} of context, counted", bits)
+
+
+def at_most(items: Items, characters: int) -> Items:
+    """The items with which a list begins, of not many more characters."""
+    stop = int(np.searchsorted(items.lengths.cumsum(dtype=np.int64), characters)) + 1
+    return items.chosen(np.arange(min(stop, items.count)))
+
+
 def by_frequencies(parts: Excerpt, symbols: int) -> float:
     """Every character by how often it occurs; each counted once more, so that none is impossible.
 
@@ -68,15 +87,51 @@ def by_counting(parts: Excerpt, symbols: int, order: int = ORDER) -> float:
     how many different characters followed h. p_{-1} is uniform.
     """
     text = np.concatenate(parts)
+    learned = np.arange(len(parts.train))
     predicted = np.arange(len(parts.train) + 1, len(text))
+    return _interpolated(text, learned, predicted, symbols, order)
+
+
+def by_counting_in_items(
+    train: Items, validation: Items, symbols: int, order: int = ORDER
+) -> float:
+    """As `by_counting`; before an item stands nothing but signs that nothing does."""
+    texts = [_after_nothing(items, symbols, order) for items in (train, validation)]
+    text = np.concatenate(texts)
+    of_items = np.flatnonzero(text < symbols)
+    border = np.searchsorted(of_items, len(texts[0]))
+    return _interpolated(text, of_items[:border], of_items[border:], symbols, order)
+
+
+def _after_nothing(items: Items, nothing: int, order: int) -> NDArray[np.int64]:
+    """What is predicted of the items, each after ``order`` times the number ``nothing``."""
+    lengths = items.lengths.astype(np.int64)
+    starts = (lengths + order).cumsum() - lengths
+    text = np.full(len(lengths) * order + int(lengths.sum()), nothing)
+    offsets = np.arange(int(lengths.sum())) - np.repeat(lengths.cumsum() - lengths, lengths)
+    following = np.repeat(items.starts.astype(np.int64), lengths) + offsets + 1
+    text[np.repeat(starts, lengths) + offsets] = items.ids[
+        np.minimum(following, len(items.ids) - 1)
+    ]
+    text[starts + lengths - 1] = items.end
+    return text
+
+
+def _interpolated(
+    text: NDArray[np.int64],
+    learned: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    symbols: int,
+    order: int,
+) -> float:
     probability = np.full(len(predicted), 1.0 / symbols)
     grams = np.zeros(len(text), np.int64)  # of each place, the number of the k-gram that ends there
-    for k in range(min(order, len(parts.train) - 1) + 1):
+    for k in range(min(order, len(learned) - 1) + 1):
         context = np.concatenate((grams[:1], grams[:-1]))
         _, places, longer = np.unique(
-            context * symbols + text, return_index=True, return_inverse=True
+            context * (symbols + 1) + text, return_index=True, return_inverse=True
         )
-        learned = slice(k, len(parts.train))  # before k, no k characters precede
+        learned = learned[learned >= k]  # before k, no k characters precede
         of_gram = np.bincount(longer[learned], minlength=len(places))
         of_context = np.bincount(context[learned], minlength=context.max() + 1)
         followers = context[places[of_gram > 0]]

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
+from charlstm.config.fitting import Text
 from charlstm.from_config import item_rules_of
 from charlstm.messages import printable, show
 from charlstm.nn.loss import bits
@@ -10,7 +11,15 @@ from charlstm.saved.checkpoint import load_model
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
-from charlstm.text.baselines import baselines, excerpt
+from charlstm.text.baselines import (
+    MOST_TRAINING,
+    MOST_VALIDATION,
+    Baseline,
+    at_most,
+    baselines,
+    baselines_of_items,
+    excerpt,
+)
 from charlstm.text.items import Items
 from charlstm.training.dataset import Dataset
 from charlstm.training.samples import sample
@@ -39,23 +48,35 @@ def loss_on_all(dataset: Dataset, folder: RunFolder) -> float:
 
 def comparison(dataset: Dataset, loss: float) -> Iterator[str]:
     """Bits per character of ever better methods; ``loss`` is the model's, in nats."""
-    train, validation = dataset.train, dataset.validation
-    if isinstance(train, Items) or isinstance(validation, Items):
-        return  # simple methods would read across the borders of items
-    parts = excerpt(train, validation)
     unit = dataset.corpus.vocabulary.unit
-    used = f"Bits per {unit.removesuffix('s')} on the validation part:"
-    if len(parts.train) < len(train) or len(parts.validation) < len(validation):
-        used = (
-            f"{used.rstrip(':')} (simple methods: on its first {len(parts.validation):,} {unit},"
-            f" after {len(parts.train):,} of the training part):"
+    used, simple = _simple_methods(dataset)
+    head = f"Bits per {unit.removesuffix('s')} on the validation part"
+    less = used.characters < dataset.text.characters or used.validation < dataset.text.validation
+    if less:
+        head += (
+            f" (simple methods: on its first {used.validation:,} {unit},"
+            f" after {used.characters:,} of the training part)"
         )
-    yield used
-    for baseline in baselines(parts, dataset.corpus.vocabulary):
+    yield f"{head}:"
+    for baseline in simple:
         yield f"  {baseline.bits:6.3f}  {baseline.name}"
     yield f"  {bits(loss):6.3f}  this model"
     if dataset.source_bits is not None:
         yield f"  {dataset.source_bits:6.3f}  the source of the text: no model can do better"
+
+
+def _simple_methods(dataset: Dataset) -> tuple[Text, Iterator[Baseline]]:
+    """How much of both parts they are given, and what they make of it."""
+    vocabulary, train, validation = dataset.corpus.vocabulary, dataset.train, dataset.validation
+    if isinstance(train, Items) and isinstance(validation, Items):
+        train, validation = at_most(train, MOST_TRAINING), at_most(validation, MOST_VALIDATION)
+        used = Text(train.predictions, validation.predictions, vocabulary.size)
+        return used, baselines_of_items(train, validation, vocabulary)
+    assert not isinstance(train, Items), "both parts are items, or none"
+    assert not isinstance(validation, Items)
+    parts = excerpt(train, validation)
+    used = Text(len(parts.train), len(parts.validation), vocabulary.size)
+    return used, baselines(parts, vocabulary)
 
 
 def sample_of(dataset: Dataset, folder: RunFolder) -> str:

@@ -10,12 +10,16 @@ import pytest
 from charlstm.text import baselines as module
 from charlstm.text.baselines import (
     Excerpt,
+    at_most,
     baselines,
+    baselines_of_items,
     by_counting,
+    by_counting_in_items,
     by_frequencies,
     by_xz,
     excerpt,
 )
+from charlstm.text.items import Items
 from charlstm.text.vocabulary import Vocabulary
 
 ABCDE = Vocabulary.of_characters(map(ord, "abcde"))
@@ -91,3 +95,49 @@ def test_a_long_text_is_cut_where_the_parts_meet(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "MOST_VALIDATION", 2)
     parts = excerpt(np.arange(10, dtype=np.uint8), np.arange(10, 20, dtype=np.uint8))
     assert (parts.train.tolist(), parts.validation.tolist()) == ([7, 8, 9], [10, 11])
+
+
+def naive_counting_in_items(train: list[str], validation: list[str], symbols: str) -> float:
+    """Witten and Bell, each item after five signs that nothing stands before it."""
+    after: dict[str, dict[str, int]] = {}
+    for item in train:
+        padded = "." * 5 + item
+        for place in range(5, len(padded)):
+            for k in range(6):
+                followers = after.setdefault(padded[place - k : place], {})
+                followers[padded[place]] = followers.get(padded[place], 0) + 1
+    bits = []
+    for item in validation:
+        padded = "." * 5 + item
+        for place in range(5, len(padded)):
+            p = 1 / len(symbols)
+            for k in range(6):
+                seen = after.get(padded[place - k : place])
+                if seen:
+                    total, different = sum(seen.values()), len(seen)
+                    p = (seen.get(padded[place], 0) + different * p) / (total + different)
+            bits.append(-math.log2(p))
+    return sum(bits) / len(bits)
+
+
+def test_what_is_counted_of_items_stays_within_them():
+    train = ["anna\n", "ann\n", "hanna\n", "a\n", "nan\n"] * 2
+    validation = ["anna\n", "hann\n", "n\n"]
+
+    def items(texts: list[str]) -> Items:
+        stream = "".join("\n" + text[:-1] for text in texts)
+        ids = np.array(["\nahn".index(c) for c in stream], np.uint8)
+        lengths = np.array([len(text) for text in texts])
+        return Items(ids, lengths.cumsum() - lengths, lengths, end=0)
+
+    expected = naive_counting_in_items(train, validation, "\nahn")
+    assert by_counting_in_items(items(train), items(validation), 4) == pytest.approx(expected)
+    names = Vocabulary.of_characters(b"\nahn")
+    frequencies, counted = baselines_of_items(items(train), items(validation), names)
+    assert counted.bits == pytest.approx(expected)
+    letters = "".join(train)
+    p = {c: (letters.count(c) + 1) / (len(letters) + 4) for c in "\nahn"}
+    each = [-math.log2(p[c]) for c in "".join(validation)]
+    assert frequencies.bits == pytest.approx(sum(each) / len(each))
+    assert at_most(items(train), 7).count == 2
+    assert at_most(items(train), 10_000).count == 10
