@@ -4,7 +4,7 @@ from layers import CELL_NAMES, both_ways, random_layer, random_state
 
 from charlstm.nn import lstm, tiles
 from charlstm.nn.cuts import Cuts, Sizes
-from charlstm.nn.tiles import LARGEST_WITHOUT_PACKING, Tiling, multiply, tiling
+from charlstm.nn.tiles import LARGEST_WITHOUT_PACKING, Tiling, multiply, product, tiling
 
 M, K, N = 6, 5, 12
 
@@ -42,6 +42,17 @@ def test_factors_and_result_are_views_and_only_weights_that_are_cut_are_copied(r
     assert np.shares_memory(cut.result(out), out)
     assert np.shares_memory(whole.right(w), w)
     assert cut.right(w).flags.c_contiguous
+
+
+@pytest.mark.parametrize("cut", [Tiling(1, N), Tiling(1, 4)])
+def test_one_row_reads_weights_where_they_lie(rng, cut: Tiling) -> None:
+    """Also transposed ones; weights that are cut are a copy, as for more rows."""
+    w, a = rng.standard_normal((4, N, K)), rng.standard_normal((4, 1, K))
+    turned = w.transpose(0, 2, 1)
+    times_w = product(turned, cut, out=np.empty((4, 1, N)))
+    np.testing.assert_allclose(times_w(a), a @ turned, rtol=1e-12)
+    w *= 2
+    np.testing.assert_allclose(times_w(a), a @ turned / (1 if cut == (1, N) else 2), rtol=1e-12)
 
 
 @pytest.mark.usefixtures("unpacked")
