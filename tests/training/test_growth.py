@@ -198,8 +198,10 @@ def test_a_cached_text_belongs_to_its_vocabulary(
 ):
     monkeypatch.setattr(cache_module, "WORTH_KEEPING", 10)
     cache = CorpusCache(tmp_path / "cache", lambda line: None)
-    alone = read_dataset(tiny_config(tmp_path, OTHER), cache).corpus
-    grown = read_dataset(tuned(tmp_path, source), cache).corpus
+    config = tiny_config(tmp_path, OTHER)
+    growing = tuned(tmp_path, source)  # writes the text again, before anything is kept of it
+    alone = read_dataset(config, cache).corpus
+    grown = read_dataset(growing, cache).corpus
     assert alone.vocabulary.size < grown.vocabulary.size
     assert grown.vocabulary.decode(np.asarray(grown.ids)) == OTHER
-    assert read_dataset(tuned(tmp_path, source), cache).corpus.vocabulary == grown.vocabulary
+    assert read_dataset(growing, cache).corpus.vocabulary == grown.vocabulary
