@@ -279,7 +279,7 @@ class Model:
         """
         if texts is None:
             if self.config.data.items != "none":
-                raise ConfigError("originality: a model of a list: say which items to look for")
+                raise ConfigError("originality of a list: name a file of items (in Python: texts)")
             options.setdefault("errors", "surrogateescape")
             texts = list(self.iter_samples(count, **options))
         look = originality if self.config.data.items == "none" else item_originality

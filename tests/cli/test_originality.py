@@ -85,7 +85,7 @@ def test_a_list(call, folder: Path):
     ]
     found = json.loads(call("originality", "names", "list.txt", "--json").out)
     assert (found["items"], found["in_training"]) == (22, 12 / 22)
-    assert "which items" in call("originality", "names").err
+    assert "name a file of items" in call("originality", "names").err
     for example in found["examples"]:
         assert f"{example['place']:9,}  {example['text']}" in out.splitlines()
         assert names[example["place"] - 1] == example["text"]
