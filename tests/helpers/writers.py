@@ -68,7 +68,7 @@ def trained_model(cell: str, embedding_size: int) -> LoadedModel:
         "model.cell": cell,
         "model.embedding_size": embedding_size,
         "model.hidden_size": 23,
-        "training.steps": 200,
+        "training.steps": 60,
         "training.learning_rate": 0.01,
         "training.batch_size": 8,
         "training.sequence_length": 20,

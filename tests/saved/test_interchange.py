@@ -66,7 +66,7 @@ OTHERS: list[tuple[str, int]] = [("simple", 0), ("simple", 7), ("layer-norm", 0)
 @cache
 def other_cell(cell: str, embedding_size: int) -> LoadedModel:
     settings = {"model.cell": cell, "model.embedding_size": embedding_size}
-    settings |= {"training.steps": 200, "training.learning_rate": 0.003, "model.norm_epsilon": 1e-3}
+    settings |= {"training.steps": 80, "training.learning_rate": 0.003, "model.norm_epsilon": 1e-3}
     with TemporaryDirectory() as folder:
         return trained(Path(folder), **settings)
 
