@@ -150,7 +150,7 @@ class TrainingConfig:
         0.0, "largest entry of the gradient instead; 0: off", low=0, may_change=True
     )
     average: Literal["none", "ema", "last-fraction"] = setting(
-        "none", "mean of the weights of many steps, to be evaluated and kept"
+        "none", "mean of the weights, used instead"
     )
     average_fraction: float = setting(
         0.1, "share of all steps that the mean is over", above=0, high=1

@@ -418,6 +418,7 @@ def test_override_is_checked_like_the_file(load_text, override, message):
 # --------------------------------------------------------------------------------- writing
 
 UNUSUAL = {
+    "training.average": "last-fraction",
     "seed": 2**63 - 1,
     "init_from": "/runs/no",
     "data.files": ["/a b.txt", "/c: #d.txt", "/*.txt", "/é\u202e\x1b😀'\"\\\n.txt", "/yes"],
