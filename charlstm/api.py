@@ -27,11 +27,24 @@ from charlstm.saved.progress import Progress
 from charlstm.text.encoding import decode_stream, encode_string
 from charlstm.text.vocabulary import Ids, Vocabulary
 from charlstm.writing.following import Next, To, following
+from charlstm.writing.items import Item, ItemWriter, Selection
 from charlstm.writing.options import Options, SampleOptions
 from charlstm.writing.start import start_of
-from charlstm.writing.texts import Writer
+from charlstm.writing.texts import writer_for
 
-__all__ = ["ItemScore", "Model", "Next", "Pace", "Part", "Score", "Training", "load", "train"]
+__all__ = [
+    "Item",
+    "ItemScore",
+    "Model",
+    "Next",
+    "Pace",
+    "Part",
+    "Score",
+    "Selection",
+    "Training",
+    "load",
+    "train",
+]
 
 Name = str | PathLike[str]
 
@@ -110,7 +123,8 @@ class Model:
         only: str | None = None,
         ban: str = "",
         match: str | None = None,
-        min_length: int = 0,
+        min_length: int | None = None,
+        label: str | None = None,
         skip_unknown: bool = False,
         errors: str = "replace",
     ) -> str:
@@ -121,8 +135,9 @@ class Model:
         together have probability p. ``seed`` repeats a text; None draws one. ``stop``: end before
         this text. ``only`` these characters, or none of ``ban``; ``match``: what is written matches
         this regular expression as a whole, with at least ``min_length`` characters (extra:
-        patterns; docs/sampling.md). Characters of the prompt that the model does not know raise
-        `UnknownCharacterError`, or are left out with ``skip_unknown``. ``errors``: as of
+        patterns; docs/sampling.md). A model of a list writes an item, which ends by itself, of this
+        ``label`` where items have labels. Characters of the prompt that the model does not know
+        raise `UnknownCharacterError`, or are left out with ``skip_unknown``. ``errors``: as of
         `bytes.decode`, for what a model of bytes writes that is no UTF-8.
 
         >>> import charlstm
@@ -146,6 +161,7 @@ class Model:
             ban=ban,
             match=match,
             min_length=min_length,
+            label=label,
             skip_unknown=skip_unknown,
             errors=errors,
         )
@@ -159,7 +175,7 @@ class Model:
         >>> list(model.stream("c", length=3, temperature=0))
         ['a', 'b', 'c']
         """
-        return Writer(self.loaded, prompt, Options(**options)).stream()
+        return writer_for(self.loaded, prompt, Options(**options)).stream()
 
     def samples(self, count: int, prompt: str = "", **options: Unpack[SampleOptions]) -> list[str]:
         """``count`` texts at once, with the options of `sample`; much faster than one by one.
@@ -186,7 +202,26 @@ class Model:
         >>> next(endless)
         'bcabc'
         """
-        return Writer(self.loaded, prompt, Options(**options)).texts(count)
+        return writer_for(self.loaded, prompt, Options(**options)).texts(count)
+
+    def items(
+        self,
+        count: int,
+        prompt: str = "",
+        *,
+        selection: Selection | None = None,
+        **options: Unpack[SampleOptions],
+    ) -> Iterator[Item]:
+        """``count`` items of a model of a list, with the options of `sample`: what they say, their
+        bits, and whether they ended by themselves; as many as you like in bounded memory. A
+        ``selection`` may want them new, and each once.
+
+        >>> import charlstm
+        >>> charlstm.load("runs/abc").items(3)
+        Traceback (most recent call last):
+        charlstm.errors.ConfigError: this is a model of one text, not of a list of items
+        """
+        return ItemWriter(self.loaded, prompt, Options(**options), selection).items(count)
 
     def next(self, text: str = "", *, top: int = 10, to: To = "word") -> Next:
         """The likeliest characters after ``text``, and the likeliest completions ``to`` the end of

@@ -10,13 +10,16 @@ import click
 
 from charlstm.cli.arguments import Number, PathName, WholeNumber
 from charlstm.cli.pace import pace_options, require_use
+from charlstm.cli.sample_items import Wanted, between_items, lines_of, list_options, report
 from charlstm.messages import printable
 from charlstm.nn.pace import Pace
 
 
 @click.command("sample")
 @click.argument("paths", metavar="CHECKPOINT...", nargs=-1, required=True, type=PathName())
-@click.option("-n", "--length", default=500, type=WholeNumber(0), help="Characters to write.")
+@click.option(
+    "-n", "--length", "--max-length", default=500, type=WholeNumber(0), help="Characters to write."
+)
 @click.option(
     "-p",
     "--prompt",
@@ -70,11 +73,13 @@ from charlstm.nn.pace import Pace
 )
 @click.option(
     "--min-length",
-    default=0,
-    show_default=True,
     type=WholeNumber(0),
-    help="With --match: characters at least.",
+    show_default="0; of a list 1",
+    help="Characters at least: with --match, or of a list.",
 )
+@click.option("--label", show_default="none", help="Of a list with labels: which items have it.")
+@click.option("--hide-prompt", is_flag=True, help="Write only what follows the prompt.")
+@list_options
 @click.option(
     "--adapt-to",
     metavar="TEXT",
@@ -93,6 +98,8 @@ def command(
     seed: int | None,
     adapt_to: Path | None,
     pace: Pace,
+    wanted: Wanted,
+    hide_prompt: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -103,12 +110,16 @@ def command(
     separated by a line of dashes. With --match the text ends where the expression lets nothing
     more follow, or where the model goes on with what it does not; never later than --length.
 
+    Of a model of a list: items, each to the end that the model gives it, with nothing between them
+    but what stands between items of the list.
+
     \b
     charlstm sample runs/quickstart
     charlstm sample runs/quickstart -n 300 -p "The harbour" -t 0.7 --seed 1
     charlstm sample runs/quickstart --adapt-to notes.txt
     charlstm sample runs/sweep/a runs/sweep/b
     charlstm sample runs/quickstart --count 5 --match "(Mr|Mrs)\. [A-Z][a-z]+"
+    charlstm sample runs/names --count 1000 --new --unique
     """
     if prompt == "-" and adapt_to == Path("-"):
         raise click.UsageError("Standard input is the prompt or the text: one of the two.")
@@ -116,6 +127,8 @@ def command(
     from charlstm.api import load
     from charlstm.nn.sampling import Draws
     from charlstm.text.encoding import read_stdin
+    from charlstm.writing.items import ItemWriter
+    from charlstm.writing.options import Options
 
     model = load(*paths)
     if adapt_to is not None:
@@ -127,16 +140,26 @@ def command(
     if seed is None:
         seed = Draws.fresh_seed()
     options |= {"seed": seed, "errors": "replace" if sys.stdout.isatty() else "surrogateescape"}
+    shown = "" if hide_prompt else prompt
+    separator = model.config.data.items
+    writer: ItemWriter | None = None
     pieces: Iterable[str]
-    if count == 1:
-        pieces = chain([prompt], model.stream(prompt, **options), ["\n"])
+    if separator != "none":
+        writer = ItemWriter(model.loaded, prompt, Options(**options), wanted.selection)
+        pieces = lines_of(writer, wanted, count, shown, between_items(separator))
+    elif wanted != Wanted():
+        raise click.UsageError("--new, --not-in, --unique, --best and --json: of a list only.")
+    elif count == 1:
+        pieces = chain([shown], model.stream(prompt, **options), ["\n"])
     else:
-        pieces = between_dashes(prompt, model.iter_samples(count, prompt, **options))
+        pieces = between_dashes(shown, model.iter_samples(count, prompt, **options))
     if not quiet:
         repeat = f"step {model.step:,}, seed {seed} (repeat with --seed {seed})"
         click.echo(f"{model.loaded.name}: {repeat}", err=True)
     for piece in pieces:
         write(piece)
+    if writer is not None and not quiet:
+        report(writer.sieve)
 
 
 def between_dashes(prompt: str, texts: Iterable[str]) -> Iterator[str]:

@@ -107,7 +107,8 @@ class Route:
         stuck = automaton.accepting & (after == NEVER).all(axis=1)
         after[stuck] = ENDS
         self._after: NDArray[np.int32] = after
-        self._needed = np.where(after >= 0, distance[after], np.where(after == ENDS, -1, FAR))
+        ahead = _distance_ahead(after, distance)
+        self._needed = np.where(after >= 0, ahead, np.where(after == ENDS, np.int32(-1), FAR))
 
     def allowed(self, states: NDArray[np.int32], left: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B, V)``: the ids that may follow where texts stand, which may have ``left`` more."""
@@ -122,8 +123,13 @@ class Route:
 
 def _without_dead_ends(automaton: Automaton, distance: NDArray[np.int32]) -> NDArray[np.int32]:
     after = automaton.after
-    dead = (after >= 0) & (distance[after] == FAR)
+    dead = (after >= 0) & (_distance_ahead(after, distance) == FAR)
     return np.where(dead, np.int32(NEVER), after)
+
+
+def _distance_ahead(after: NDArray[np.int32], distance: NDArray[np.int32]) -> NDArray[np.int32]:
+    """``(S, V)``: of the state after each id; of no meaning where there is none."""
+    return np.take(distance, after, mode="clip")
 
 
 class _Predecessors:

@@ -27,6 +27,9 @@ class Stepper(Protocol):
     def step(self, ids: Array) -> Array:
         """From ids ``(B,)`` to logits ``(B, V)``, which the next step overwrites."""
 
+    def restart(self, lanes: Array, states: Sequence[State]) -> None:
+        """Other texts go on in these lanes: from ``states`` ``(1, H)``, all of them."""
+
 
 def stepper_for(model: Predictor, states: Sequence[State]) -> Stepper:
     """The fastest stepper for a model, starting from ``states`` (which it does not change)."""
@@ -42,12 +45,16 @@ class PlainStepper:
 
     def __init__(self, model: Predictor, states: Sequence[State]) -> None:
         self._model = model
-        self._states = list(states)
+        self._states = [State(state.h.copy(), state.c.copy()) for state in states]
         self._tape = model.tape(1, len(states[0].h))
 
     def step(self, ids: Array) -> Array:
         logits, self._states = self._model.forward(ids[np.newaxis], self._states, self._tape)
         return logits
+
+    def restart(self, lanes: Array, states: Sequence[State]) -> None:
+        for own, new in zip(self._states, states, strict=True):
+            own.h[lanes], own.c[lanes] = new
 
 
 class MixtureStepper:
@@ -56,9 +63,14 @@ class MixtureStepper:
     def __init__(self, mixture: Mixture, states: Sequence[State]) -> None:
         split = mixture.split(states)
         self._steppers = [stepper_for(*pair) for pair in zip(mixture.models, split, strict=True)]
+        self._split = mixture.split
 
     def step(self, ids: Array) -> Array:
         return log_mean([stepper.step(ids) for stepper in self._steppers])
+
+    def restart(self, lanes: Array, states: Sequence[State]) -> None:
+        for stepper, own in zip(self._steppers, self._split(states), strict=True):
+            stepper.restart(lanes, own)
 
 
 class FastStepper:
@@ -82,6 +94,10 @@ class FastStepper:
             h = layer.step(h)
         return self._linear.forward(h, self._logits)
 
+    def restart(self, lanes: Array, states: Sequence[State]) -> None:
+        for layer, state in zip(self._layers, states, strict=True):
+            layer.restart(lanes, state)
+
 
 class _FastLayer:
     """One layer's weights, packed; its state; and scratch."""
@@ -102,6 +118,9 @@ class _FastLayer:
         self._looked_up = np.empty((4, B, H), dtype)
         self._s, self._product = np.empty((B, H), dtype), np.empty((B, H), dtype)
         self._squash = layer.squash.forward
+
+    def restart(self, lanes: Array, state: State) -> None:
+        self._h[lanes], self._c[lanes] = state
 
     def step(self, x: Array) -> Array:
         self._x[...] = x

@@ -19,7 +19,8 @@ class SampleOptions(TypedDict, total=False):
     only: str | None
     ban: str
     match: str | None
-    min_length: int
+    min_length: int | None
+    label: str | None
     skip_unknown: bool
     errors: str
 
@@ -37,12 +38,13 @@ class Options:
     only: str | None = None
     ban: str = ""
     match: str | None = None
-    min_length: int = 0
+    min_length: int | None = None
+    label: str | None = None
     skip_unknown: bool = False
     errors: str = "replace"
 
     def __post_init__(self) -> None:
-        if min(self.length, self.temperature, self.top_k, self.min_length) < 0:
+        if min(self.length, self.temperature, self.top_k, self.min_length or 0) < 0:
             raise _out_of_range()
         if not (self.temperature <= 1e6 and 0 < self.top_p <= 1):
             raise _out_of_range()

@@ -5,15 +5,23 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.from_config import item_rules_of
 from charlstm.nn.automaton import Route
 from charlstm.nn.sampling import DRAWS_AT_ONCE, ENDED, Draws, generate
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.text.vocabulary import until
 from charlstm.writing.constraints import route_for
+from charlstm.writing.items import ItemWriter
 from charlstm.writing.options import Options
 from charlstm.writing.start import start_of
 
 LARGEST_GROUP = 1024
+
+
+def writer_for(loaded: LoadedModel, prompt: str, options: Options) -> "Writer | ItemWriter":
+    """Of a model of a list, one that writes items."""
+    is_list = item_rules_of(loaded.config) is not None
+    return (ItemWriter if is_list else Writer)(loaded, prompt, options)
 
 
 class Writer:
@@ -21,7 +29,9 @@ class Writer:
 
     def __init__(self, loaded: LoadedModel, prompt: str, options: Options) -> None:
         self._loaded, self._options = loaded, options
-        self._start = start_of(loaded, prompt, skip_unknown=options.skip_unknown)
+        self._start = start_of(
+            loaded, prompt, skip_unknown=options.skip_unknown, label=options.label
+        )
         self._seed = Draws.fresh_seed() if options.seed is None else options.seed
         self._route: Route | None = route_for(options, loaded.vocabulary)
 

@@ -90,7 +90,7 @@ def test_an_override_is_quoted(refuse, override: str, problem: str):
         ("train c.yaml --hidden-size 9", "Did you mean model.hidden_size=...?"),
         ("train c.yaml --epochs=9", "Did you mean training.epochs=...?"),
         ("sample runs/c --temp 0.5", "Did you mean --temperature?"),
-        ("sample runs/c --max-length 9", "Did you mean --length?"),
+        ("sample runs/c --max-lenght 9", "Did you mean --max-length?"),
         ("sample runs/c --lr 9", "No such option"),
     ],
 )

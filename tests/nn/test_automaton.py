@@ -115,6 +115,12 @@ def written(route: Route, text: tuple[int, ...], state: int, left: int) -> list[
     return found
 
 
+def test_a_route_of_one_state():
+    assert set(written(Route(ended_by(1, V), 2), (), 0, 2)) == {
+        t for t in TEXTS if len(t) <= 2 and 1 not in t
+    }
+
+
 def test_any_length_has_room():
     route = Route(of_ids(np.array([True, False, True])), 10**15)
     (allowed,) = route.allowed(np.zeros(1, np.int32), np.array([10**15]))
