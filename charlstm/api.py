@@ -313,8 +313,6 @@ class Model:
         (24, 0.33)
         """
         if texts is None:
-            if self.config.data.items != "none":
-                raise ConfigError("originality of a list: name a file of items (in Python: texts)")
             options.setdefault("errors", "surrogateescape")
             texts = list(self.iter_samples(count, **options))
         look = originality if self.config.data.items == "none" else item_originality

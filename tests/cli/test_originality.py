@@ -85,7 +85,17 @@ def test_a_list(call, folder: Path):
     ]
     found = json.loads(call("originality", "names", "list.txt", "--json").out)
     assert (found["items"], found["in_training"]) == (22, 12 / 22)
-    assert "name a file of items" in call("originality", "names").err
     for example in found["examples"]:
         assert f"{example['place']:9,}  {example['text']}" in out.splitlines()
         assert names[example["place"] - 1] == example["text"]
+
+
+def test_items_are_written_by_the_model(call, folder: Path):
+    names = [a + b for a in "abc" for b in "abc"]
+    config = tiny_config(folder, "\n".join(names), **{"data.items": "lines", "training.steps": 1})
+    train(config, folder / "names")
+    arguments = ["originality", "names", "--count", 30, "--seed", 2, "--json"]
+    found = json.loads(call(*arguments).out)
+    assert found["items"] == 30
+    assert found["new"] < 1  # of the 9 items with two letters some are met
+    assert found == json.loads(call(*arguments).out)
