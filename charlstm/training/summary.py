@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from charlstm.messages import printable, show
 from charlstm.nn.loss import bits
+from charlstm.nn.model import CharLM
 from charlstm.nn.sampling import Choice, generate
-from charlstm.saved.checkpoint import load_model
+from charlstm.saved.checkpoint import LoadedModel, load_model
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
@@ -17,21 +18,22 @@ from charlstm.training.evaluation import LaneEvaluation
 
 def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator[str]:
     """Lines for a reader."""
+    loaded = load_model(folder.path)
     if progress.best_val_loss is not None:
         whole = not dataset.config.evaluation.characters
-        loss = progress.best_val_loss if whole else loss_on_all(dataset, folder)
+        loss = progress.best_val_loss if whole else loss_on_all(dataset, loaded.model)
         yield from comparison(dataset, loss)
     yield "A sample:"
-    yield printable(sample_of(dataset, folder), keep="\n\t")
+    yield printable(sample_of(dataset, loaded), keep="\n\t")
     run = shlex.quote(show(folder.path))
     text = shlex.quote(show(dataset.corpus.files[0]))
     yield f"Its curves: charlstm report {run} -o report.html"
     yield f"Its cells:  charlstm look {run} {text} -o page.html"
 
 
-def loss_on_all(dataset: Dataset, folder: RunFolder) -> float:
+def loss_on_all(dataset: Dataset, model: CharLM) -> float:
     """Of the best model, where the evaluations on the way read a part of the validation part."""
-    training, model = dataset.config.training, load_model(folder.path).model
+    training = dataset.config.training
     lanes, steps = training.batch_size, training.sequence_length
     return LaneEvaluation(model, dataset.validation, lanes, steps, Alone()).mean_loss()
 
@@ -54,9 +56,8 @@ def comparison(dataset: Dataset, loss: float) -> Iterator[str]:
         yield f"  {dataset.source_bits:6.3f}  the source of the text: no model can do better"
 
 
-def sample_of(dataset: Dataset, folder: RunFolder) -> str:
+def sample_of(dataset: Dataset, loaded: LoadedModel) -> str:
     """What the best model writes, with the run's seed."""
-    loaded = load_model(folder.path)
     ids = generate(
         loaded.model,
         loaded.vocabulary.default_start(),
