@@ -132,8 +132,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ships = (ROOT / "data" / f"{name}.txt").read_text(encoding="utf-8").splitlines()[:300]
         (folder / "data" / f"{name}.txt").write_text("\n".join(ships) + "\n", encoding="utf-8")
     (folder / "strange.txt").write_text("\n".join(ships[:5]) + "\n", encoding="utf-8")
-    labelled = [f"{ship.partition(' ')[0]}\t{ship}" for ship in ships]
+    labelled = [f"{'spam' if number % 3 else 'ham'}\t{ship}" for number, ship in enumerate(ships)]
     (folder / "messages.txt").write_text("\n".join(labelled), encoding="utf-8")
+    words = {word for ship in ships for word in ship.split() if word.isalpha()}
+    (folder / "names.txt").write_text("\n".join(sorted(words)), encoding="utf-8")
     (folder / "new.txt").write_text("\n".join(ships[:5]), encoding="utf-8")
     (folder / "c.yaml").write_text("data: {files: notes.txt}\nmodel: {layers: 1}\n")
     (folder / "my.yaml").write_text("data: {files: notes.txt}\nmodel: {hidden_size: 8}\n")
@@ -166,6 +168,7 @@ def train_what_pages_start_from() -> None:
     assert main(plain) == 0
     lists = {
         "ships": ["configs/ships.yaml", "model.hidden_size=8"],
+        "names": ["names.txt", "data.items=lines", "model.hidden_size=8"],
         "messages": ["messages.txt", "data.items=lines", "data.labels=true", "model.hidden_size=8"],
     }
     for run, words in lists.items():

@@ -7,7 +7,8 @@ from charlstm.config.fitting import Text
 from charlstm.from_config import item_rules_of
 from charlstm.messages import printable, show
 from charlstm.nn.loss import bits
-from charlstm.saved.checkpoint import load_model
+from charlstm.nn.model import CharLM
+from charlstm.saved.checkpoint import LoadedModel, load_model
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
@@ -28,21 +29,21 @@ from charlstm.training.setup import evaluation_on_validation
 
 def summary(dataset: Dataset, progress: Progress, folder: RunFolder) -> Iterator[str]:
     """Lines for a reader."""
+    loaded = load_model(folder.path)
     if progress.best_val_loss is not None:
         whole = not dataset.config.evaluation.characters
-        loss = progress.best_val_loss if whole else loss_on_all(dataset, folder)
+        loss = progress.best_val_loss if whole else loss_on_all(dataset, loaded.model)
         yield from comparison(dataset, loss)
     yield "A sample:"
-    yield printable(sample_of(dataset, folder), keep="\n\t")
+    yield printable(sample_of(dataset, loaded), keep="\n\t")
     run = shlex.quote(show(folder.path))
     text = shlex.quote(show(dataset.corpus.files[0]))
     yield f"Its curves: charlstm report {run} -o report.html"
     yield f"Its cells:  charlstm look {run} {text} -o page.html"
 
 
-def loss_on_all(dataset: Dataset, folder: RunFolder) -> float:
+def loss_on_all(dataset: Dataset, model: CharLM) -> float:
     """Of the best model, where the evaluations on the way read a part of the validation part."""
-    model = load_model(folder.path).model
     return evaluation_on_validation(dataset, model, Alone()).mean_loss()
 
 
@@ -79,9 +80,8 @@ def _simple_methods(dataset: Dataset) -> tuple[Text, Iterator[Baseline]]:
     return used, baselines(parts, vocabulary)
 
 
-def sample_of(dataset: Dataset, folder: RunFolder) -> str:
+def sample_of(dataset: Dataset, loaded: LoadedModel) -> str:
     """What the best model writes, with the run's seed."""
-    loaded, config = load_model(folder.path), dataset.config
-    length = config.output.sample_length
-    rules = item_rules_of(config)
+    config = dataset.config
+    length, rules = config.output.sample_length, item_rules_of(config)
     return "".join(sample(loaded.model, loaded.vocabulary, rules, length, config.seed))
