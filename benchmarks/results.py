@@ -146,6 +146,13 @@ def command_of(row: Row, corpora: Path, out: Path) -> list[str]:
     return ["train", *words, "--out", str(out), "--resume", "--quiet"]
 
 
+def file_of(row: Row, part: str, corpora: Path) -> Path:
+    """Where the part is read from."""
+    if row.text == "harbour":
+        return ROOT / "data" / TEXTS[row.text].files
+    return corpora / (f"names_{part}.txt" if row.text == "names" else TEXTS[row.text].files)
+
+
 SEED = 1
 HELD_OUT = ("validation", "test")
 
@@ -163,7 +170,8 @@ def run(row: Row, corpora: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     part = TEXTS[row.text].part
     adapt = [] if row.text == "names" else ["--adapt"]
-    found = json.loads(charlstm("eval", str(out), "--part", part, "--json", *adapt))
+    text = file_of(row, part, corpora)
+    found = json.loads(charlstm("eval", str(out), str(text), "--part", part, "--json", *adapt))
     facts = json.loads(charlstm("info", str(out), "--json"))
     shown = [word.replace(str(corpora), "CORPORA").replace(f"{ROOT}/", "") for word in words]
     return {

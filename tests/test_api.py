@@ -470,6 +470,12 @@ def test_only_the_api_is_public():
     assert own <= {*api.__all__, "SampleOptions"}
 
 
+@pytest.mark.parametrize("wish", [{"length": 10**30}, {"length": 5, "min_length": 10**30}])
+def test_more_characters_than_anybody_could_want(model, wish: dict[str, int]):
+    with pytest.raises(ConfigError, match="length, min_length: at most 1,000,000,000"):
+        model.samples(2, **wish)
+
+
 @pytest.mark.parametrize(("count", "seed"), [(0, 1), (-1, 1), (2**63 - 1, 1), (1, -1)])
 def test_impossible_samples(model, count: int, seed: int):
     with pytest.raises(ConfigError, match=r"1 to 100,000 texts at once|seed: at least 0"):

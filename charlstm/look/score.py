@@ -295,7 +295,11 @@ def own_part(
     """
     data = loaded.config.data
     own = {"validation": data.validation_files, "test": data.test_files}.get(part)
-    identity = loaded.corpus.held_out[part] if own else loaded.corpus
+    identity = loaded.corpus.held_out.get(part) if own else loaded.corpus
+    if identity is None:
+        raise FileError(
+            f"{show(loaded.path)}: no usable checkpoint: it lacks what its {part} text was"
+        )
     if moved_to:
         corpus = encode_corpus(moved_to, loaded.vocabulary, text_rules_of(loaded.config))
         advice = ""

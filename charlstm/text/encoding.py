@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.errors import FileError
+from charlstm.errors import ConfigError, FileError
 from charlstm.text.code_points import (
     AS_IT_IS,
     BYTE_ORDER_MARK,
@@ -110,6 +110,11 @@ def _ids_of_list(codes: Codes, vocabulary: Vocabulary, rules: TextRules) -> Ids:
     return np.take(vocabulary.id_table(stand_in), codes, mode="clip")
 
 
+def _is_parted(text: str, items: ItemRules) -> bool:
+    """Whether in a file it would be more than one item."""
+    return "".join(marked([text], items._replace(labels=False), Found())).count(items.end) > 1
+
+
 def encode_items(
     texts: Sequence[str],
     vocabulary: Vocabulary,
@@ -119,14 +124,17 @@ def encode_items(
 ) -> Items:
     """Each of ``texts`` as one item, which may be empty; with labels, as one of ``label``.
 
-    Raises `UnknownCharacterError`, and `FileError` for a text that cannot be one item.
+    Raises `UnknownCharacterError`, `FileError` for a text that cannot be one item, `ConfigError` for
+    one text in the place of a list.
     """
+    if isinstance(texts, str):
+        raise ConfigError("texts: a list of them is needed, found one")
     end = items.end_id(vocabulary)
     start = end if label is None else vocabulary.special(LABEL + label)
     found = [np.zeros(0, vocabulary.id_dtype)]
     for number, text in enumerate(texts, start=1):
         ids = encode_string(text, vocabulary, rules)
-        if end in ids:
+        if end in ids or _is_parted(text, items):
             raise FileError(f"text {number:,}: holds what ends an item; those are two")
         found.append(np.concatenate([np.array([start], vocabulary.id_dtype), ids]))
     lengths = np.array([len(ids) for ids in found[1:]], np.int64)

@@ -23,8 +23,8 @@ SECONDS = 10
 MEGABYTES = 1_000
 _COMPILER = Path(__file__).with_name("expression_compiler.py")
 _REFUSED = {  # what the library takes for something else than Python does
-    r"(?<!\\)\[\^?\]": "write ] as \\] at the beginning of a class",
-    r"(?<!\\)\(\?[=!]": "look-ahead is not supported",
+    r"(?<!\\)(?:\\\\)*\[\^?\]": "write ] as \\] at the beginning of a class",
+    r"(?<!\\)(?:\\\\)*\(\?[=!]": "look-ahead is not supported",
 }
 
 

@@ -154,7 +154,8 @@ class _Marker:
             return blank.start() if blank else len(rest)
         longest = min(len(separator) - 1, len(rest))
         kept = next(n for n in range(longest, -1, -1) if rest.endswith(separator[:n]))
-        return len(rest) - max(kept, 2 * rest.endswith(_NEW_LINE))
+        perhaps_last = 2 * rest.endswith(_NEW_LINE) or rest.endswith("\r")
+        return len(rest) - max(kept, perhaps_last)
 
 
 def _separator(name: str) -> re.Pattern[str]:

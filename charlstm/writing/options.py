@@ -6,6 +6,9 @@ from typing import TypedDict
 from charlstm.errors import ConfigError
 from charlstm.nn.sampling import Choice
 
+LONGEST = 1_000_000_000
+"""Characters of a text that anybody might ask for."""
+
 
 class SampleOptions(TypedDict, total=False):
     """The options of `charlstm.api.Model.sample`, where they are explained."""
@@ -46,6 +49,8 @@ class Options:
     def __post_init__(self) -> None:
         if min(self.length, self.temperature, self.top_k, self.min_length or 0) < 0:
             raise _out_of_range()
+        if max(self.length, self.min_length or 0) > LONGEST:
+            raise _out_of_range()
         if not (self.temperature <= 1e6 and 0 < self.top_p <= 1):
             raise _out_of_range()
         if not (self.seed is None or self.seed >= 0):
@@ -59,5 +64,5 @@ class Options:
 def _out_of_range() -> ConfigError:
     return ConfigError(
         "sampling: length, temperature, top_k, min_length: at least 0; temperature: at most 1e6;"
-        " top_p: above 0, at most 1"
+        f" length, min_length: at most {LONGEST:,}; top_p: above 0, at most 1"
     )

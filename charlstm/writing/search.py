@@ -1,5 +1,6 @@
 """The likeliest ways to go on until something ends them: best-first search, exact in its budget."""
 
+import bisect
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ class _Search:
     def _end_here(self, log_p: float, ids: tuple[int, ...], log_next: NDArray[np.float64]) -> None:
         way = Way(log_p + float(np.logaddexp.reduce(log_next[self._ends])), ids)
         if way.log_p > self.worst_wanted:
-            self._ways = sorted([*self._ways, way], key=lambda w: (-w.log_p, w.ids))[: self._count]
+            bisect.insort(self._ways, way, key=lambda w: (-w.log_p, w.ids))
+            del self._ways[self._count :]
 
     def _add(
         self, log_p: float, ids: tuple[int, ...], log_next: NDArray[np.float64], states: list[State]

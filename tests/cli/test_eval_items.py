@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tiny import tiny_config, train
+from tiny import forge, tiny_config, train
 
 NAMES = [a + b for a in ("an", "bo", "cara", "di") for b in ("", "a", "na", "lina", "bert", "x")]
 
@@ -18,6 +18,20 @@ def names(folder: Path) -> Path:
     train(config, folder / "runs" / "names")
     (folder / "list.txt").write_text("ana\nxxxx\nboa\n")
     return Path("runs/names")
+
+
+@pytest.mark.parametrize("held_out", [None, {"zz": {}}])
+def test_a_checkpoint_that_does_not_say_what_was_held_out(names: Path, refuse, held_out):
+    """A forgery: the settings name files, and nothing tells what these were."""
+
+    def change(arrays, state) -> None:
+        state["config"]["data"]["validation_files"] = ["list.txt"]
+        if held_out is not None:
+            state["corpus"]["held_out"] = {"test": {"sha256": "0" * 64, "characters": 3}}
+
+    forge(names / "best.safetensors", change)
+    forged = names / "best.safetensors"
+    assert "no usable checkpoint" in refuse(3, "eval", forged, "--part", "validation")
 
 
 def test_figures_of_a_list(names: Path, call):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config, train
 
-from charlstm.errors import FileError
+from charlstm.errors import ConfigError, FileError
 from charlstm.look.item_scores import ItemsToScore, item_nats, list_to_score, score_strings
 from charlstm.nn.cells import CELLS
 from charlstm.nn.model import CharLM, Shape
@@ -105,6 +105,20 @@ def test_strings_are_items(loaded: LoadedModel):
         score_strings(loaded, ["a", "a\nb"])
     with pytest.raises(UnknownCharacterError, match="'z'"):
         score_strings(loaded, ["z"])
+
+
+def test_one_text_is_no_list(loaded: LoadedModel):
+    with pytest.raises(ConfigError, match="a list of them is needed, found one"):
+        score_strings(loaded, "ana")
+
+
+def test_what_would_be_two_items_in_a_file_is_not_one(tmp_path: Path):
+    content = "\n\n".join(["ab", "a \nb", "ba", "b\na", "aa"] * 3)
+    train(tiny_config(tmp_path, content, **{"data.items": "paragraphs"}), tmp_path / "run")
+    loaded = load_model(tmp_path / "run")
+    assert [score.characters for score in score_strings(loaded, ["a\nb", "a\n"])] == [4, 3]
+    with pytest.raises(FileError, match="text 2: holds what ends an item"):
+        score_strings(loaded, ["a", "a\n \nb"])
 
 
 def test_a_line_feed_may_stand_in_other_items(tmp_path: Path):

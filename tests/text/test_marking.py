@@ -17,6 +17,7 @@ LISTS = [
     (ItemRules("\n--\n"), "a\n--\nb\nc\n--\n\n--\nd\n", f"{M[0]}a{M[0]}b\nc{M[0]}d", 1),
     (ItemRules("\n--\n"), "--\na\n-\n--\nb", f"{M[0]}--\na\n-{M[0]}b", 0),
     (ItemRules("aab"), "xaaabyaabaabz", f"{M[0]}xa{M[0]}y{M[0]}z", 1),
+    (ItemRules("|"), "a|\r\n|b\r|\rc\r\n", f"{M[0]}a{M[0]}\r\n{M[0]}b\r{M[0]}\rc", 0),
     (ItemRules("lines", True), "b\tx y\na\tc\td\n\nb\tx\nb\t\n", f"{M[0]}x y{M[1]}c\td{M[0]}x", 2),
     (ItemRules("paragraphs", True), "b\tx\n\n\na\ty\nz\n", f"{M[1]}x{M[2]}y\nz", 0),
 ]
