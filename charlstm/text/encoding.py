@@ -124,8 +124,8 @@ def encode_items(
 ) -> Items:
     """Each of ``texts`` as one item, which may be empty; with labels, as one of ``label``.
 
-    Raises `UnknownCharacterError`, `FileError` for a text that cannot be one item, `ConfigError` for
-    one text in the place of a list.
+    Raises `UnknownCharacterError`, `FileError` for a text that cannot be one item, `ConfigError`
+    for one text in the place of a list.
     """
     if isinstance(texts, str):
         raise ConfigError("texts: a list of them is needed, found one")
