@@ -10,7 +10,14 @@ import click
 
 from charlstm.cli.arguments import Number, PathName, WholeNumber
 from charlstm.cli.pace import pace_options, require_use
-from charlstm.cli.sample_items import Wanted, between_items, lines_of, list_options, report
+from charlstm.cli.sample_items import (
+    Wanted,
+    between_items,
+    item_writer,
+    lines_of,
+    list_options,
+    report,
+)
 from charlstm.messages import printable
 from charlstm.nn.pace import Pace
 
@@ -127,7 +134,6 @@ def command(
     from charlstm.api import load
     from charlstm.nn.sampling import Draws
     from charlstm.text.encoding import read_stdin
-    from charlstm.writing.items import ItemWriter
     from charlstm.writing.options import Options
 
     model = load(*paths)
@@ -142,10 +148,10 @@ def command(
     options |= {"seed": seed, "errors": "replace" if sys.stdout.isatty() else "surrogateescape"}
     shown = "" if hide_prompt else prompt
     separator = model.config.data.items
-    writer: ItemWriter | None = None
+    writer = None
     pieces: Iterable[str]
     if separator != "none":
-        writer = ItemWriter(model.loaded, prompt, Options(**options), wanted.selection)
+        writer = item_writer(model.loaded, prompt, Options(**options), wanted)
         pieces = lines_of(writer, wanted, count, shown, between_items(separator))
     elif wanted != Wanted():
         raise click.UsageError("--new, --not-in, --unique, --best and --json: of a list only.")

@@ -11,7 +11,9 @@ from charlstm.cli.arguments import PathName, WholeNumber
 from charlstm.messages import json_text
 
 if TYPE_CHECKING:
+    from charlstm.saved.checkpoint import LoadedModel
     from charlstm.writing.items import Item, ItemWriter, Selection
+    from charlstm.writing.options import Options
     from charlstm.writing.sieve import Sieve
 
 Command = Callable[..., Any]
@@ -31,6 +33,18 @@ class Wanted(NamedTuple):
         from charlstm.writing.items import Selection
 
         return Selection(self.new, self.not_in, self.unique)
+
+
+def item_writer(
+    loaded: "LoadedModel", prompt: str, options: "Options", wanted: Wanted
+) -> "ItemWriter":
+    """Asks before it reads, for --new, a list that lies far from here."""
+    from charlstm.cli.eval import ask_before_reading_elsewhere
+    from charlstm.writing.items import ItemWriter
+
+    if wanted.new:
+        ask_before_reading_elsewhere(loaded, "charlstm sample MODEL --not-in LIST ...")
+    return ItemWriter(loaded, prompt, options, wanted.selection)
 
 
 def list_options(command: Command) -> Command:

@@ -223,6 +223,20 @@ def test_what_was_refused_is_told(folder: Path, capsys: Capture):
     assert len(best) == 3
 
 
+def test_a_list_elsewhere_is_not_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+):
+    """A checkpoint may come from a stranger, and name any file as its list."""
+    copied = tmp_path / "copied" / "best.safetensors"
+    copied.parent.mkdir()
+    copied.write_bytes((folder / "run" / "best.safetensors").read_bytes())
+    monkeypatch.chdir(copied.parent)
+    assert main(["sample", str(copied), "--new"]) == 3
+    told = capsys.readouterr().err
+    assert "neither here nor beside the run" in told
+    assert "charlstm sample MODEL --not-in LIST ..." in told
+
+
 def test_lists_alone_have_these(tmp_path: Path, capsys: Capture):
     trained(tmp_path, "abc" * 200)
     for option in ("--new", "--unique", "--json", "--best=3", f"--not-in={tmp_path}"):
