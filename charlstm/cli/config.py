@@ -7,7 +7,6 @@ import click
 from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
 from charlstm.config import recipes
-from charlstm.config.reading import load_config
 from charlstm.config.recipes import RECIPES
 from charlstm.config.writing import default_config_text, dump_config
 from charlstm.errors import ConfigError
@@ -47,6 +46,8 @@ def command(
         raise ConfigError(f"{path}: name a configuration file before KEY=VALUE")
     if path is not None and recipe is not None:
         raise click.UsageError("--recipe prints a file of ours as it is; leave out CONFIG.")
+    from charlstm.config.reading import load_config
+
     if recipe is not None:
         text = recipes.recipe(recipe)
     else:

@@ -9,7 +9,6 @@ import click
 from charlstm.cli.arguments import PathName
 from charlstm.cli.completion import complete_setting
 from charlstm.cli.train import train
-from charlstm.config.reading import load_config
 from charlstm.config.recipes import TEXT, shipped
 from charlstm.config.writing import written
 from charlstm.training.resources import resources_for
@@ -36,6 +35,8 @@ def command(overrides: tuple[str, ...], *, out: Path, quiet: bool) -> None:
     \b
     charlstm demo
     """
+    from charlstm.config.reading import load_config
+
     where = f"data.files={written(str(shipped(TEXT)))}"
     config = load_config(shipped("quickstart.yaml"), [where, *overrides])
     os.environ.update(resources_for(config).environment)  # before NumPy is imported

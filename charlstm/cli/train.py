@@ -10,8 +10,6 @@ import click
 from charlstm.cli.arguments import Number, PathName
 from charlstm.cli.completion import complete_setting
 from charlstm.cli.paths import echo_path
-from charlstm.cli.sources import source_of
-from charlstm.cli.streams import texts_in_files
 from charlstm.config.settings import Config
 from charlstm.config.writing import dump_config
 from charlstm.messages import show
@@ -73,6 +71,9 @@ def command(
         return
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other.")
+    from charlstm.cli.sources import source_of
+    from charlstm.cli.streams import texts_in_files
+
     length = () if minutes is None else (f"training.minutes={minutes:g}", "training.steps=null")
     words = (str(source), *length, *overrides)
     found = source_of(words)
