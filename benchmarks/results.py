@@ -116,8 +116,8 @@ TEXTS = {
 }
 
 
-def _width(units: int, minutes: float, embedding: int = 0) -> Row:
-    sizes = ("model.layers=1", f"model.hidden_size={units}", f"model.embedding_size={embedding}")
+def _width(units: int, minutes: float) -> Row:
+    sizes = ("model.layers=1", f"model.hidden_size={units}", "model.embedding_size=0")
     return Row("warpeace", f"1 x {units}", None, sizes, minutes, long=True)
 
 
@@ -135,11 +135,10 @@ ROWS = (
 
 def command_of(row: Row, corpora: Path, out: Path) -> list[str]:
     text = TEXTS[row.text]
-    folder = ROOT / "data" if row.text == "harbour" else corpora
     words = [str(ROOT / "configs" / row.config)] if row.config else []
     if row.text == "names":
-        words += [f"data.{part}_files={folder / f'names_{part}.txt'}" for part in HELD_OUT]
-    files = str(folder / text.files)
+        words += [f"data.{part}_files={file_of(row, part, corpora)}" for part in HELD_OUT]
+    files = str(file_of(row, "train", corpora))
     words += [f"data.files={files}"] if row.config else [files]
     words += [*text.settings, *row.settings, f"seed={SEED}"]
     words += [] if row.minutes is None else ["--minutes", f"{row.minutes:g}"]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.nn.finite import finite_logits, finite_losses
-from charlstm.nn.parameter import Array
 from charlstm.nn.predictor import Predictor
+from charlstm.text.lanes import lanes_at
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids
 
@@ -33,7 +33,7 @@ def lane_losses(
     starts = np.arange(number) * run
     states, tape = model.zero_states(number), model.tape(STEPS, number)
     for offset in range(-WARM_UP if number > 1 else 0, run, STEPS):
-        x, y, counted = _piece(ids, starts, run, offset)
+        x, y, counted = lanes_at(ids, starts, run, offset, STEPS)
         logits, states = finite_logits(model, x, states, tape)
         losses = finite_losses(model, logits, y.reshape(-1)).astype(np.float64)
         if offset < 0:
@@ -41,14 +41,3 @@ def lane_losses(
                 state.h[0] = state.c[0] = 0.0
         else:
             yield losses[counted.reshape(-1)]
-
-
-def _piece(
-    ids: Ids | MappedIds, starts: NDArray[np.intp], run: int, offset: int
-) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """What all lanes read from ``offset`` of their runs on, what follows, and what of it counts."""
-    steps = offset + np.arange(STEPS)[:, np.newaxis]
-    places = starts + steps
-    counted = (steps < run) & (places < len(ids) - 1)
-    places = np.clip(places, 0, len(ids) - 2)
-    return np.asarray(ids[places], np.intp), np.asarray(ids[places + 1], np.intp), counted

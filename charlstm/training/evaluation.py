@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charlstm.nn.model import CharLM, ModelTape
-from charlstm.nn.parameter import Array
 from charlstm.system.comm import Comm, lane_range
+from charlstm.text.lanes import lanes_at
 from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids
 from charlstm.training.pacing import Stop, never, paced
@@ -81,23 +81,13 @@ class LaneEvaluation(Evaluation):
         states = model.zero_states(len(self._starts))
         first_lane = self._starts == 0
         for offset in offsets:
-            x, y, counted = self._batch(offset)
+            x, y, counted = lanes_at(self._ids, self._starts, self._run, offset, self._T)
             losses, states = model.losses(x, y, states, tape)
             yield float(losses.sum(where=counted, dtype=np.float64))
             if offset < 0:  # the first lane has nothing to warm up on
                 for state in states:
                     state.h[first_lane] = 0.0
                     state.c[first_lane] = 0.0
-
-    def _batch(self, offset: int) -> tuple[Array, Array, Array]:
-        """Inputs, targets and which of them count, ``(T, B)``, from ``offset`` in every run."""
-        steps = offset + np.arange(self._T)[:, np.newaxis]
-        places = self._starts + steps
-        counted = (steps >= 0) & (steps < self._run) & (places < len(self._ids) - 1)
-        places = np.clip(places, 0, len(self._ids) - 2)
-        x = np.asarray(self._ids[places], np.intp)
-        y = np.asarray(self._ids[places + 1], np.intp)
-        return x, y, counted
 
 
 def _lanes(predictions: int, batch_size: int, sequence_length: int) -> Lanes:
