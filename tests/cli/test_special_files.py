@@ -113,18 +113,18 @@ def test_what_is_no_file_is_one_line(folder: Path, run: Path, call, place: str, 
 
 
 def test_a_configuration_from_a_pipe_that_somebody_writes(folder: Path, call):
-    """As in ``charlstm config <(generate)``."""
-    os.mkfifo(folder / "p.yaml")
+    """As in ``charlstm config <(generate)``: open at its other end before anything is written."""
+    reading, writing = os.pipe()
 
     def write() -> None:
-        (folder / "p.yaml").write_text((folder / "c.yaml").read_text())
+        with open(writing, "w") as pipe:
+            pipe.write((folder / "c.yaml").read_text())
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    deadline = time.monotonic() + LONGEST
-    while (result := call("config", "p.yaml")).code and time.monotonic() < deadline:
-        assert "nobody writes into it" in result.err
-    writer.join()
+    late = threading.Timer(0.3, write)
+    late.start()
+    result = call("config", f"/dev/fd/{reading}")
+    late.join()
+    os.close(reading)
     assert (result.code, "batch_size: 4" in result.out) == (0, True)
 
 

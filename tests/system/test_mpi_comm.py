@@ -102,7 +102,7 @@ def test_operations(ranks: int) -> None:
     code, out, err = ended(start(ranks, OPERATIONS))
     assert code == 0, err
     expected = [f"rank {rank} of {ranks} agrees" for rank in range(ranks)]
-    assert sorted(out.splitlines()) == expected
+    assert sorted(re.findall(r"rank \d of \d agrees", out)) == expected
 
 
 @needs_mpi
@@ -117,7 +117,9 @@ def test_a_rank_elsewhere_that_is_slow_is_waited_for() -> None:
     code, out, err = ended(start(3, SILENCE, 1, 30))
     assert code == 0, err
     sums = [3 * 3, 3 * 3]  # 0 + 1 + 2, then three of these; three times 1, then three of these
-    assert sorted(out.splitlines()) == [f"rank {r} has {sums[0]}, {sums[1]}" for r in range(3)]
+    # A launcher passes on what the ranks print as it comes, without waiting for the ends of lines.
+    said = sorted(re.findall(r"rank \d has \d+, \d+", out))
+    assert said == [f"rank {rank} has {sums[0]}, {sums[1]}" for rank in range(3)]
 
 
 def test_while_a_program_is_stopped_it_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
