@@ -15,6 +15,7 @@ ROOMS = [
     "__main__",
     "cli",
     "api",
+    "trained_model",
     "training look writing",
     "saved",
     "from_config",

@@ -8,6 +8,7 @@ end to its memory and its time.
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +23,15 @@ from charlstm.messages import json_text, shorten
 SECONDS = 10
 MEGABYTES = 1_000
 _COMPILER = Path(__file__).with_name("expression_compiler.py")
-_REFUSED = {  # what the library takes for something else than Python does
-    r"(?<!\\)(?:\\\\)*\[\^?\]": "write ] as \\] at the beginning of a class",
-    r"(?<!\\)(?:\\\\)*\(\?[=!]": "look-ahead is not supported",
+_ADVICE = {  # what the library takes for something else than Python does
+    "empty": "write ] as \\] at the beginning of a class",
+    "ahead": "look-ahead is not supported",
 }
+_PIECE = re.compile(
+    r"\\. | \[ (?!\^?\]) (?:\\. | [^\]\\])+ \] | (?P<empty>\[\^?\]) | (?P<ahead>\(\?[=!])",
+    re.DOTALL | re.VERBOSE,
+)
+"""An escape and a class are passed over as wholes, so that `[a[]` is not taken for `[]`."""
 
 
 class Compiled(NamedTuple):
@@ -77,12 +83,14 @@ def _check(expression: str) -> None:
             " pip install 'charlstm[patterns]'"
         )
     try:
-        re.compile(expression)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # [[ may once mean something else
+            re.compile(expression)
     except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(f"the expression {shorten(expression)}: {error}") from None
-    for found, advice in _REFUSED.items():
-        if re.search(found, expression):
-            raise ConfigError(f"the expression {shorten(expression)}: {advice}")
+    kinds = (piece.lastgroup for piece in _PIECE.finditer(expression))
+    if kind := next(filter(None, kinds), None):
+        raise ConfigError(f"the expression {shorten(expression)}: {_ADVICE[kind]}")
 
 
 def _too_large(expression: str) -> ConfigError:

@@ -117,8 +117,8 @@ def test_a_configuration_from_a_pipe_that_somebody_writes(folder: Path, call):
     reading, writing = os.pipe()
 
     def write() -> None:
-        with open(writing, "w") as pipe:
-            pipe.write((folder / "c.yaml").read_text())
+        os.write(writing, (folder / "c.yaml").read_bytes())
+        os.close(writing)
 
     late = threading.Timer(0.3, write)
     late.start()
