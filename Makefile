@@ -38,7 +38,7 @@ demo: $(INSTALLED)
 	$(BIN)/charlstm sample runs/quickstart --prompt "THE SALTERN PACKET" --length 600 --temperature 0.7 --seed 1
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
