@@ -189,9 +189,12 @@ class Model:
         """
         return ItemWriter(self.loaded, prompt, Options(**options), selection).items(count)
 
-    def next(self, text: str = "", *, top: int = 10, to: To = "word") -> Next:
+    def next(
+        self, text: str = "", *, top: int = 10, to: To = "word", label: str | None = None
+    ) -> Next:
         """The likeliest characters after ``text``, and the likeliest completions ``to`` the end of
-        the "word" or the "line", ``top`` of each at most, with their probabilities.
+        the "word" or the "line", ``top`` of each at most, with their probabilities; of a list with
+        labels, in an item of this ``label``.
 
         >>> import charlstm
         >>> expected = charlstm.load("runs/abc").next("abcab", top=2)
@@ -200,7 +203,7 @@ class Model:
         >>> [completion.probability < 1 for completion in expected.completions]
         [True, True]
         """
-        return following(self.loaded, text, top=top, to=to)
+        return following(self.loaded, text, top=top, to=to, label=label)
 
     def score(self, text: str | bytes, *, adapt: bool = False, pace: Pace = USUAL_PACE) -> Score:
         """How well the model predicts ``text``: each character but the first, exactly.

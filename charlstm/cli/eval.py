@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli.arguments import PathName, WholeNumber
+from charlstm.cli.elsewhere import ask_before_reading_elsewhere
 from charlstm.cli.items import is_of_a_list, items_to_score, rows_of_items
 from charlstm.cli.pace import pace_options, require_use
 from charlstm.messages import json_text, printable
@@ -116,11 +117,12 @@ def command(
         raise click.UsageError("--lanes gives the loss of the whole text alone, without --by.")
     from charlstm.look.score import part_to_score, text_to_score
     from charlstm.saved.checkpoint import load_mixture
+    from charlstm.saved.own_text import NAMED_BY_EVAL
 
     loaded = load_mixture([path, *others])
     check_kind(by, listed=is_of_a_list(loaded), adapt=adapt, lanes=lanes)
     if (part is not None and not names) or percentile:
-        ask_before_reading_elsewhere(loaded)
+        ask_before_reading_elsewhere(loaded, NAMED_BY_EVAL)
     text: AnyText
     if is_of_a_list(loaded):
         text = items_to_score(names, part, loaded, sort=sort, percentile=percentile)
@@ -191,31 +193,6 @@ def write_figures(figures: dict[str, Any], unit: str) -> None:
 
 def form(value: float | None) -> str:
     return f"{math.inf if value is None else value:.6f}"
-
-
-NAMED_HERE = "charlstm eval MODEL TEXT --part ..."
-
-
-def ask_before_reading_elsewhere(loaded: "LoadedModel", named_by: str = NAMED_HERE) -> None:
-    """Only on a terminal; else nothing is read that a checkpoint names far from here. ``named_by``
-    is how the user can name it.
-    """
-    from charlstm.errors import FileError
-    from charlstm.look.score import texts_elsewhere
-    from charlstm.messages import show
-
-    elsewhere = texts_elsewhere(loaded)
-    if not elsewhere:
-        return
-    more = f" and {len(elsewhere) - 1:,} more" if len(elsewhere) > 1 else ""
-    what = f"the checkpoint names {show(elsewhere[0])}{more} as its text"
-    if sys.stdin.isatty() and sys.stderr.isatty():
-        if click.confirm(f"Note: {what}. Read it?", err=True):
-            return
-        raise FileError(f"{what}; nothing was read")
-    raise FileError(
-        f"{what}, neither here nor beside the run; if you trust it, name it yourself: {named_by}"
-    )
 
 
 def readings(text: "AnyText", loaded: "LoadedModel") -> list[Iterable[Any]]:

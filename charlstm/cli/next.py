@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli.arguments import PathName, WholeNumber
+from charlstm.cli.sampling import label_option
 from charlstm.messages import json_text, printable
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     type=click.Choice(["word", "line"]),
     help="Complete to the end of this.",
 )
+@label_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(path: Path, text: str, *, top: int, to: "To", as_json: bool) -> None:
+def command(path: Path, text: str, *, top: int, to: "To", label: str | None, as_json: bool) -> None:
     r"""What comes next.
 
     The likeliest characters after TEXT (- reads it from stdin; without one, at a beginning), and
@@ -43,7 +45,7 @@ def command(path: Path, text: str, *, top: int, to: "To", as_json: bool) -> None
     model = load(path)
     if text == "-":
         text = read_stdin(model.vocabulary.unit)
-    expected = model.next(text, top=top, to=to)
+    expected = model.next(text, top=top, to=to, label=label)
     if as_json:
         click.echo(json_text(in_full(expected, to)))
         return

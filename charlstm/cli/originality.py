@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlstm.cli.arguments import Number, PathName, WholeNumber
+from charlstm.cli.arguments import PathName, WholeNumber
+from charlstm.cli.elsewhere import ask_before_reading_elsewhere
+from charlstm.cli.sampling import sampling_options
 from charlstm.messages import json_text, show
 
 if TYPE_CHECKING:
     from charlstm.api import Model
     from charlstm.look.item_originality import ItemOriginality
     from charlstm.look.originality import Copying, Originality
-    from charlstm.writing.options import SampleOptions
 
 LONGEST_EXAMPLE = 60
 
@@ -28,25 +29,14 @@ LONGEST_EXAMPLE = 60
     show_default="where the run found it",
     help="The training text, if it moved; repeat for several.",
 )
-@click.option("--count", default=1000, show_default=True, type=WholeNumber(1), help="Samples.")
-@click.option(
-    "-n", "--length", default=500, show_default=True, type=WholeNumber(1), help="Of each sample."
-)
-@click.option(
-    "-t",
-    "--temperature",
-    default=1.0,
-    show_default=True,
-    type=Number(0, max=1e6),
-    help="Of the samples, as for `charlstm sample`.",
-)
+@click.option("--count", default=1000, type=WholeNumber(1), help="Samples.")
 @click.option(
     "--seed",
     default=1,
-    show_default=True,
     type=WholeNumber(0, 2**63 - 1),
     help="Of the samples; the same texts with the same seed.",
 )
+@sampling_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     path: Path,
@@ -54,10 +44,8 @@ def command(
     *,
     text: tuple[Path, ...],
     count: int,
-    length: int,
-    temperature: float,
-    seed: int,
     as_json: bool,
+    **options: Any,
 ) -> None:
     r"""Copies of the training text in what a model writes.
 
@@ -73,13 +61,11 @@ def command(
     charlstm originality runs/quickstart notes.txt --json
     """
     from charlstm.api import load
-    from charlstm.cli.eval import ask_before_reading_elsewhere
     from charlstm.look.originality import NAMED_BY, Originality
 
     model = load(path)
     if not text:
         ask_before_reading_elsewhere(model.loaded, NAMED_BY)
-    options: SampleOptions = {"length": length, "temperature": temperature, "seed": seed}
     texts = None if written is None else texts_in(written, model)
     found = model.originality(texts, text=text, count=count, **options)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from charlstm.cli.arguments import Number, PathName, WholeNumber
+from charlstm.cli.arguments import PathName, WholeNumber
 from charlstm.cli.pace import pace_options, require_use
 from charlstm.cli.sample_items import (
     Wanted,
@@ -18,6 +18,7 @@ from charlstm.cli.sample_items import (
     list_options,
     report,
 )
+from charlstm.cli.sampling import sampling_options
 from charlstm.messages import printable
 from charlstm.nn.pace import Pace
 
@@ -25,67 +26,21 @@ from charlstm.nn.pace import Pace
 @click.command("sample")
 @click.argument("paths", metavar="CHECKPOINT...", nargs=-1, required=True, type=PathName())
 @click.option(
-    "-n", "--length", "--max-length", default=500, type=WholeNumber(0), help="Characters to write."
-)
-@click.option(
     "-p",
     "--prompt",
     default="",
     show_default="nothing",
     help="Text to go on from; - reads it from stdin.",
 )
-@click.option(
-    "-t",
-    "--temperature",
-    default=1.0,
-    show_default=True,
-    type=Number(0, max=1e6),
-    help="Below 1 safer, above 1 wilder; 0 always takes the likeliest.",
-)
-@click.option(
-    "--top-k",
-    default=0,
-    show_default=True,
-    type=WholeNumber(0),
-    help="Choose among the K likeliest characters; 0: among all.",
-)
-@click.option(
-    "--top-p",
-    default=1.0,
-    show_default=True,
-    type=Number(0, 1, min_open=True),
-    help="Choose among the likeliest that together have probability P.",
-)
-@click.option("--count", default=1, show_default=True, type=WholeNumber(1), help="Texts.")
+@click.option("--hide-prompt", is_flag=True, help="Write only what follows the prompt.")
+@click.option("--count", default=1, type=WholeNumber(1), help="Texts.")
 @click.option(
     "--seed",
     type=WholeNumber(0, 2**63 - 1),
     show_default="drawn, and told",
     help="Repeats a text.",
 )
-@click.option("--stop", show_default="none", help="End a text before this one.")
-@click.option("--only", metavar="CHARS", show_default="all", help="Write these characters only.")
-@click.option(
-    "--ban",
-    metavar="CHARS",
-    default="",
-    show_default="none",
-    help="Write none of these characters.",
-)
-@click.option(
-    "--match",
-    metavar="REGEX",
-    show_default="none",
-    help="Write what matches this regular expression as a whole.",
-)
-@click.option(
-    "--min-length",
-    type=WholeNumber(0),
-    show_default="0; of a list 1",
-    help="Characters at least: with --match, or of a list.",
-)
-@click.option("--label", show_default="none", help="Of a list with labels: which items have it.")
-@click.option("--hide-prompt", is_flag=True, help="Write only what follows the prompt.")
+@sampling_options
 @list_options
 @click.option(
     "--adapt-to",

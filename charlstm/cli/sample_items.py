@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from charlstm.cli.arguments import PathName, WholeNumber
+from charlstm.cli.elsewhere import ask_before_reading_elsewhere
 from charlstm.messages import json_text
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ def item_writer(
     loaded: "LoadedModel", prompt: str, options: "Options", wanted: Wanted
 ) -> "ItemWriter":
     """Asks before it reads, for --new, a list that lies far from here."""
-    from charlstm.cli.eval import ask_before_reading_elsewhere
     from charlstm.writing.items import ItemWriter
+    from charlstm.writing.sieve import NAMED_BY
 
     if wanted.new:
-        ask_before_reading_elsewhere(loaded, "charlstm sample MODEL --not-in LIST ...")
+        ask_before_reading_elsewhere(loaded, NAMED_BY)
     return ItemWriter(loaded, prompt, options, wanted.selection)
 
 

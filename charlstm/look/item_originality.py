@@ -10,8 +10,8 @@ import numpy as np
 
 from charlstm.from_config import item_rules_of, text_rules_of
 from charlstm.look.originality import EXAMPLES, NAMED_BY, ids_of, validation_is_known
-from charlstm.look.score import own_part
 from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.own_text import own_part
 from charlstm.text.items import Items
 from charlstm.text.marking import Found, marked
 from charlstm.text.parts import Name

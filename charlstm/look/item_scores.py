@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.from_config import item_rules_of, text_rules_of
-from charlstm.look.score import own_part
 from charlstm.messages import show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM
 from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.own_text import own_part
 from charlstm.text.corpus import encode_corpus
 from charlstm.text.encoding import encode_items, encode_list, read_stdin
 from charlstm.text.items import Items, items_of

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from charlstm.errors import FileError
-from charlstm.look.score import TextToScore, part_to_score, text_to_score, texts_elsewhere
+from charlstm.look.score import TextToScore, part_to_score, text_to_score
 from charlstm.nn.loss import bits
 from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.own_text import texts_elsewhere
 from charlstm.saved.writer.weights import rounded
 
 ENOUGH = 20_000  # characters: some seconds

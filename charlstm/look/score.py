@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
-from charlstm.from_config import division_of, text_rules_of
+from charlstm.from_config import text_rules_of
 from charlstm.look.lanes import lane_losses
 from charlstm.messages import show
 from charlstm.nn.finite import finite_logits, finite_losses
@@ -20,14 +20,12 @@ from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.pace import Pace
 from charlstm.nn.predictor import Predictor
 from charlstm.saved.checkpoint import LoadedModel
-from charlstm.saved.finding import is_run
-from charlstm.text import parts as text_parts
-from charlstm.text.code_points import find_files
-from charlstm.text.corpus import Corpus, encode_corpus
+from charlstm.saved.own_text import NAMED_BY_EVAL, own_part
+from charlstm.text.corpus import encode_corpus
 from charlstm.text.encoding import encode_string, read_stdin
 from charlstm.text.items import Items
 from charlstm.text.mapped_ids import MappedIds
-from charlstm.text.parts import NAMES, Name, length
+from charlstm.text.parts import Name
 from charlstm.text.vocabulary import Ids, Vocabulary
 
 NEWLINE = 10
@@ -231,36 +229,6 @@ def text_to_score(names: Sequence[Path], loaded: LoadedModel) -> TextToScore:
     return text
 
 
-def texts_elsewhere(loaded: LoadedModel) -> list[str]:
-    """Those of a model's texts that lie neither below the working directory nor beside the
-    checkpoint's run, or beside the folder ``runs`` that holds it: a checkpoint may come from a
-    stranger, and name anything.
-
-    A glob that begins elsewhere is not even followed.
-    """
-    home = loaded.path.resolve().parent
-    home = home.parent if home.name == "checkpoints" else home
-    home = home.parent if is_run(home) else home
-    near = [Path.cwd(), home.parent if home.name == "runs" else home]
-
-    def lies_near(path: Path) -> bool:
-        return any(path.resolve().is_relative_to(home) for home in near)
-
-    data = loaded.config.data
-    stated = data.files + (data.validation_files or ()) + (data.test_files or ())
-    far = [pattern for pattern in stated if not lies_near(_fixed_part(pattern))]
-    return far or [str(path) for path in find_files(stated) if not lies_near(path)]
-
-
-def _fixed_part(pattern: str) -> Path:
-    """A path up to the first of its folders that is a glob."""
-    parts = Path(pattern).parts
-    return Path(*takewhile(lambda part: not any(sign in part for sign in "*?["), parts))
-
-
-NAMED_BY_EVAL = "charlstm eval MODEL TEXT --part ..."
-
-
 def part_to_score(
     part: Name,
     loaded: LoadedModel,
@@ -273,66 +241,6 @@ def part_to_score(
     if isinstance(own.part, Items):
         raise FileError(f"{own.name}: a list, which is scored item by item")
     return TextToScore(own.name, np.asarray(own.part), own.source_bits)
-
-
-class OwnPart(NamedTuple):
-    """A part of the text that a model was trained on; see `TextToScore`."""
-
-    name: str
-    part: text_parts.Part
-    source_bits: float | None
-
-
-def own_part(
-    part: Name,
-    loaded: LoadedModel,
-    moved_to: Sequence[Path] = (),
-    *,
-    named_by: str = NAMED_BY_EVAL,
-) -> OwnPart:
-    """A part of the model's own text or list, which may lie elsewhere by now. Raises `FileError`
-    if it is not the one that it was trained on; ``named_by`` is how a user can name the right one.
-    """
-    data = loaded.config.data
-    own = {"validation": data.validation_files, "test": data.test_files}.get(part)
-    identity = loaded.corpus.held_out.get(part) if own else loaded.corpus
-    if identity is None:
-        raise FileError(
-            f"{show(loaded.path)}: no usable checkpoint: it lacks what its {part} text was"
-        )
-    if moved_to:
-        corpus = encode_corpus(moved_to, loaded.vocabulary, text_rules_of(loaded.config))
-        advice = ""
-    else:
-        moved = f"has moved, name it: {named_by}"
-        corpus = _own_text(loaded, own or data.files, identity.characters, moved)
-        advice = f"; if that {moved}"
-    names = _listed(corpus.files)
-    if corpus.sha256 != identity.sha256:
-        what = f"the {part} text" if own else "the text that this model was trained on"
-        raise FileError(f"{names}: not {what}{advice}")
-    division = division_of(loaded.config)
-    if own:
-        source_bits = corpus.source_bits_per_character(0, corpus.characters)
-        return OwnPart(names, division.whole(corpus), source_bits)
-    parts = division.parts(corpus, {})
-    lengths = [length(parts[name]) for name in NAMES]
-    number = NAMES.index(part)
-    if lengths[number] < 2:
-        raise FileError(f"{names}: this run keeps no {part} part (data.{part}_fraction is 0)")
-    start = sum(lengths[:number])
-    source_bits = corpus.source_bits_per_character(start, start + lengths[number])
-    in_a_row = not isinstance(parts[part], Items)
-    return OwnPart(f"{part} part of {names}", parts[part], source_bits if in_a_row else None)
-
-
-def _own_text(loaded: LoadedModel, stated: tuple[str, ...], longest: int, moved: str) -> Corpus:
-    """Not longer than it was: a stranger's file may name all of a disk."""
-    rules = text_rules_of(loaded.config)
-    try:
-        return encode_corpus(stated, loaded.vocabulary, rules, longest=longest)
-    except FileError as error:
-        raise FileError(f"{error}; if the text {moved}") from None
 
 
 def _listed(names: Sequence[Path]) -> str:

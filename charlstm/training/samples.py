@@ -50,9 +50,13 @@ def written_items(
         ids = generate(
             model, start, count=1, length=length, choice=Choice(), seed=seed, first=number
         )
-        found = list(takewhile(lambda one: one != end, (int(one[0]) for one in ids)))
-        yield f"{labels[which]}{vocabulary.decode(np.array(found, np.intp))}\n"
-        length, number = length - len(found) - 1, number + 1
+        decoder = vocabulary.decoder()
+        yield labels[which]
+        for one in takewhile(lambda one: int(one[0]) != end, ids):
+            yield decoder.decode(one)
+            length -= 1
+        yield decoder.decode(start[:0], final=True) + "\n"
+        length, number = length - 1, number + 1
 
 
 def at_a_glance(pieces: Iterator[str]) -> str:

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.errors import FileError
-from charlstm.from_config import corpus_of, division_of, held_out_of, text_rules_of
-from charlstm.messages import show
+from charlstm.from_config import division_of, text_rules_of
 from charlstm.nn.lanes import Written
 from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.own_text import own_part
 from charlstm.text.corpus import encode_corpus
 from charlstm.text.items import Items
 from charlstm.text.vocabulary import AnyIds
 
 Hashes = NDArray[np.int64]
+NAMED_BY = "charlstm sample MODEL --not-in LIST ..."
 
 
 class Sieve:
@@ -66,7 +66,7 @@ def known_items(loaded: LoadedModel, new: bool, files: Sequence[Path]) -> Hashes
 
     Raises `FileError` for lists that cannot be read, or that the model was not trained on.
     """
-    lists = [_training_items(loaded)] if new else []
+    lists = [training_items(loaded)] if new else []
     if files:
         rules = text_rules_of(loaded.config)
         corpus = encode_corpus(files, loaded.vocabulary, rules)
@@ -80,12 +80,8 @@ def known_items(loaded: LoadedModel, new: bool, files: Sequence[Path]) -> Hashes
     return np.unique(np.concatenate([np.zeros(0, np.int64), *hashes]))
 
 
-def _training_items(loaded: LoadedModel) -> Items:
-    config, vocabulary = loaded.config, loaded.vocabulary
-    corpus = corpus_of(config, vocabulary)
-    if corpus.sha256 != loaded.corpus.sha256:
-        raise FileError(f"{show(corpus.names())}: not the list that this model was trained on")
-    held_out = held_out_of(config, vocabulary)
-    own = division_of(config).parts(corpus, held_out)["train"]
+def training_items(loaded: LoadedModel) -> Items:
+    """Those of the model's own list. Raises `FileError` if that is not where it was."""
+    own = own_part("train", loaded, named_by=NAMED_BY).part
     assert isinstance(own, Items)
     return own

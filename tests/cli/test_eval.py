@@ -268,12 +268,36 @@ def test_a_text_elsewhere_is_read_only_if_asked_for(
     assert call(*words, "--json").out == expected
 
 
-def test_a_glob_that_begins_elsewhere_is_not_followed(
-    from_elsewhere: Path, refuse, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pattern", ["/usr/**/*", "{here}/*/../../../../usr/**/*"])
+def test_a_glob_that_leads_elsewhere_is_not_followed(
+    from_elsewhere: Path, folder: Path, refuse, monkeypatch: pytest.MonkeyPatch, pattern: str
 ) -> None:
-    name_texts(from_elsewhere, "/usr/**/*")
+    pattern = pattern.format(here=folder)
+    name_texts(from_elsewhere, pattern)
     monkeypatch.setattr(glob, "glob", lambda *arguments, **others: pytest.fail("followed"))
-    assert "names /usr/**/* as its text" in refuse(3, "eval", from_elsewhere, "--part", "train")
+    assert f"names {pattern} as its text" in refuse(3, "eval", from_elsewhere, "--part", "train")
+
+
+def test_a_loop_of_links_is_a_line(run: Path, folder: Path, refuse) -> None:
+    (folder / "text.txt").unlink()
+    (folder / "text.txt").symlink_to("text.txt")
+    for command in (["eval", run, "--part", "train"], ["originality", run]):
+        assert "Too many levels of symbolic links" in refuse(3, *command)
+
+
+@pytest.mark.parametrize("answer", ["", "n\n", "\n"])
+def test_who_does_not_answer_has_not_agreed(
+    from_elsewhere: Path, call, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = call("eval", from_elsewhere, "--part", "train")
+    assert (result.code, result.out) == (3, "")
+    assert re.search(
+        r"Read it\? \[y/N\]: \s*Error: the checkpoint names .*; nothing was read\n\Z", result.err
+    )
 
 
 def test_of_a_text_longer_than_it_was_no_more_is_read(

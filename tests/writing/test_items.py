@@ -114,9 +114,9 @@ def test_items_after_a_prompt_are_new_as_a_whole(model: api.Model, folder: Path)
 
 def model_knows_not(model: api.Model, name: str) -> bool:
     """Held-out items may be written: they are new."""
-    from charlstm.writing.sieve import _training_items
+    from charlstm.writing.sieve import training_items
 
-    own = _training_items(model.loaded)
+    own = training_items(model.loaded)
     return name not in [model.vocabulary.decode(own.item(n)[1:]) for n in range(own.count)]
 
 
@@ -131,7 +131,14 @@ def test_not_in_another_list(model: api.Model, tmp_path: Path):
 def test_a_list_that_has_changed_is_told(folder: Path, tmp_path: Path):
     model = trained(tmp_path, "\n".join(NAMES), items="lines")
     (tmp_path / "list.txt").write_text("\n".join(NAMES[1:]))
-    with pytest.raises(FileError, match="not the list that this model was trained on"):
+    with pytest.raises(FileError, match="not the text that this model was trained on"):
+        model.items(1, selection=Selection(new=True))
+
+
+def test_of_a_list_that_has_grown_no_more_is_read(tmp_path: Path):
+    model = trained(tmp_path, "\n".join(NAMES), items="lines")
+    (tmp_path / "list.txt").write_text("\n".join(NAMES * 2))
+    with pytest.raises(FileError, match=r"longer than \d+ characters.*MODEL --not-in LIST"):
         model.items(1, selection=Selection(new=True))
 
 
@@ -242,3 +249,18 @@ def test_lists_alone_have_these(tmp_path: Path, capsys: Capture):
     for option in ("--new", "--unique", "--json", "--best=3", f"--not-in={tmp_path}"):
         assert main(["sample", str(tmp_path / "run"), option]) == 2
         assert "of a list only" in capsys.readouterr().err
+
+
+def test_every_command_that_writes_takes_a_label(labelled: api.Model, capsys: Capture):
+    path = str(labelled.path)
+    assert main(["next", path, "an", "--label", "boy", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["characters"]
+    expected = labelled.next("an", label="boy").characters
+    assert [row["text"] for row in told] == [character.text for character in expected]
+    assert expected != labelled.next("an", label="girl").characters
+    assert main(["originality", path, "--count", "30", "--label", "boy", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["distinct"] == len(set(labelled.samples(30, label="boy", seed=1))) / 30
+    for command in ("next", "originality", "sample"):
+        assert main([command, path]) == 2
+        assert "choose among 'boy', 'girl'" in capsys.readouterr().err
