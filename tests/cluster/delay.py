@@ -1,10 +1,12 @@
-"""Run in the switch by links.py: a long way between two of its ports, for kernels without netem.
+"""Run in the switch by hosts.py: a long or a poor way between two of its ports, without netem.
 
-Every frame that comes in at one of two interfaces leaves by the other, so many milliseconds later.
-A frame may be a long piece that the receiver's kernel is to cut, with a checksum still to be filled
-in; the header that says so travels with it.
+Every frame that comes in at one of two interfaces leaves by the other, so many milliseconds later,
+but for a share of them, which is lost. A frame may be a long piece that the receiver's kernel is to
+cut, with a checksum still to be filled in; the header that says so travels with it.
 """
 
+import errno
+import random
 import select
 import socket
 import sys
@@ -26,8 +28,8 @@ def port(interface: str) -> socket.socket:
     return opened
 
 
-def relay(one: socket.socket, other: socket.socket, seconds: float) -> None:
-    across = {one: other, other: one}
+def relay(one: socket.socket, other: socket.socket, seconds: float, lost: float) -> None:
+    across, chance = {one: other, other: one}, random.Random(1)
     under_way: deque[tuple[float, socket.socket, bytes]] = deque()
     end = time.monotonic() + AT_MOST
     while (now := time.monotonic()) < end:
@@ -36,11 +38,14 @@ def relay(one: socket.socket, other: socket.socket, seconds: float) -> None:
             target.send(frame)
         rest = under_way[0][0] - now if under_way else 1.0
         for source in select.select(list(across), [], [], rest)[0]:
-            under_way.append((time.monotonic() + seconds, across[source], source.recv(1 << 17)))
+            frame = source.recv(1 << 17)
+            if chance.random() >= lost:
+                under_way.append((time.monotonic() + seconds, across[source], frame))
 
 
 if __name__ == "__main__":
     try:
-        relay(port(sys.argv[1]), port(sys.argv[2]), float(sys.argv[3]) / 1e3)
-    except OSError as error:  # an interface has gone
-        sys.exit(f"delay: {error}")
+        relay(port(sys.argv[1]), port(sys.argv[2]), float(sys.argv[3]) / 1e3, float(sys.argv[4]))
+    except OSError as error:
+        if error.errno not in (errno.ENETDOWN, errno.ENXIO):  # the way is not needed any more
+            sys.exit(f"delay: {error}")

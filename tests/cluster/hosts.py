@@ -70,8 +70,10 @@ class Host:
         self.run("tc", "qdisc", "del", "dev", "eth0", "root", check=False)
 
     @contextmanager
-    def far_away(self, milliseconds: float) -> Iterator[None]:
-        """What it sends and what it gets is under way for so long, on top of all else."""
+    def far_away(self, milliseconds: float, lost: float = 0.0) -> Iterator[None]:
+        """What it sends and what it gets is under way for so long, on top of all else; and the
+        share ``lost`` of the frames does not come.
+        """
         switch, near = self.switch, f"to-{self.name}"
         assert switch is not None
         for command in (
@@ -81,7 +83,7 @@ class Host:
         ):
             switch.run("ip", "link", *command.split())
         program = Path(__file__).with_name("delay.py")
-        switch.start(sys.executable, program, self.name, near, milliseconds)
+        switch.start(sys.executable, program, self.name, near, milliseconds, lost)
         try:
             yield
         finally:

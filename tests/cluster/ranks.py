@@ -106,6 +106,11 @@ def same_bits(hosts: Hosts, nodes: int, ranks: int) -> str:
     return f"the losses and weights of 100 steps are those of {ranks} local workers"
 
 
+def same_bits_over_a_poor_link(hosts: Hosts, lost: float) -> str:
+    with hosts.slurm.hosts[1].far_away(1, lost):
+        return same_bits(hosts, 2, 2)
+
+
 def dead_rank(hosts: Hosts) -> str:
     """Killed on the other host: nobody is left on any, and what was saved is whole."""
     checkout = hosts.prepare("dead-rank", ENDLESS, 20)
@@ -193,6 +198,8 @@ def cases(hosts: Hosts) -> Iterator[Case]:
     yield Case("srun -n2 --mpi=none", partial(two_without_mpi, hosts))
     for nodes, ranks in ((2, 2), (2, 4), (4, 4)):
         yield Case(f"ranks: {ranks} on {nodes} hosts", partial(same_bits, hosts, nodes, ranks))
+    poor = partial(same_bits_over_a_poor_link, hosts, 0.03)
+    yield Case("ranks: 2 on 2 hosts, 3 % of all frames lost", poor)
     yield Case("ranks: one is killed", partial(dead_rank, hosts))
     yield Case("link: comes back", partial(link_returns, hosts))
     yield Case("link: stays down", partial(dead_link, hosts))
