@@ -193,7 +193,6 @@ class LayerNormLSTM(Layer):
                 da = dp
                 np.add.reduce(times_W_h_T(da), axis=0, out=dh)
                 forget(tape.begins[t], dh)
-                forget(tape.begins[t], step.h_prev)
         norm.finish(self.gain, self.shift)
         norm_c.finish(self.gain_c, self.shift_c)
         return weight_gradients(tape, self.W_x, self.W_h, None), State(dh, dc)

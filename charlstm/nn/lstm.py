@@ -67,7 +67,8 @@ class Step(NamedTuple):
     s: Array
 
 
-Begins = list[NDArray[np.intp] | None]
+Places = NDArray[np.intp]
+Begins = list[Places | None]
 """For every step the lanes in which something new begins, if there are any."""
 
 
@@ -92,6 +93,7 @@ class Tape:
         self.product = np.empty((B, H), dtype)
         self.steps = [self._step(t) for t in range(T)]
         self.begins: Begins = [None] * T
+        self.begun: tuple[Places, Places] | None = None  # steps and lanes of all of these
         self.factors = Factors(min(T, max(1, FACTOR_BLOCK // (B * H))), B, H, dtype)
 
     def _step(self, t: int) -> Step:
@@ -140,10 +142,16 @@ class Factors:
         da_g *= i
 
 
-def forget(lanes: NDArray[np.intp] | None, rows: Array) -> None:
+def forget(lanes: Places | None, rows: Array) -> None:
     """Rows ``(..., B, H)`` become zero in the lanes in which something new begins."""
     if lanes is not None:
         rows[..., lanes, :] = 0.0
+
+
+def forget_all(places: tuple[Places, Places] | None, rows: Array) -> None:
+    """As `forget`, of all steps of ``(T, B, H)`` at once."""
+    if places is not None:
+        rows[places] = 0.0
 
 
 def _sigmoid_derivative(y: Array, out: Array) -> None:
@@ -264,7 +272,6 @@ class LSTM(Layer):
                 dc, dh_c = dh_c, dc
                 np.add.reduce(times_W_h_T(da), axis=0, out=dh)
                 forget(tape.begins[t], dh)
-                forget(tape.begins[t], step.h_prev)
         return weight_gradients(tape, self.W_x, self.W_h, self.b), State(dh, dc.copy())
 
 
@@ -277,6 +284,7 @@ def weight_gradients(
     da, x = tape.gates, tape.x
     assert x is not None, "backward before forward"
     _, T, B, H = da.shape
+    forget_all(tape.begun, tape.h)
     h_prev = tape.h[:-1].reshape(T * B, H)
     np.matmul(h_prev.T, da.reshape(4, T * B, H), out=W_h.grad)
     dx = None if is_one_hot(x) else np.empty_like(x, order="C")  # x may lie in another order

@@ -79,7 +79,7 @@ class ModelTape:
         cuts = np.searchsorted(steps, np.arange(len(begins) + 1)).tolist()
         at_steps = [lanes[start:stop] if stop > start else None for start, stop in pairwise(cuts)]
         for tape in self.layers:
-            tape.begins = at_steps
+            tape.begins, tape.begun = at_steps, (steps, lanes)
 
 
 class CharLM:

@@ -14,6 +14,8 @@ from charlstm.text.items import AT_ONCE, Items
 
 Whole = NDArray[np.int64]
 Order = NDArray[np.integer[Any]]
+AHEAD = 16
+"""Batches that are read at once."""
 
 
 class Cursor(NamedTuple):
@@ -92,9 +94,10 @@ class ItemBatches:
         self._items, self._seed, self._total = items, seed, total
         self._shares = np.arange(batch_size, dtype=np.int64) * total // batch_size
         self._epoch, self._order = -1, order_of(0, seed, 0)
-        self._next, self._cursor = -1, Cursor(self._shares, self._shares)
         self.sequence_length = sequence_length
         self.steps_per_epoch = max(1, total // (batch_size * sequence_length))
+        self._read = range(0)
+        self._window: Window
 
     @property
     def batch_size(self) -> int:
@@ -104,20 +107,28 @@ class ItemBatches:
         """Write the batch of a step, counted from the beginning of the run, into ``out_x`` and
         ``out_y``, both ``(T, B)``; returns where items begin, ``(T, B)``.
         """
-        if step != self._next or step % self.steps_per_epoch == 0:
-            self._cursor = self._find(*divmod(step, self.steps_per_epoch))
-        out_x[...], out_y[...], begins, self._cursor = read(
-            self._items, self._order, self._cursor, self.sequence_length
-        )
-        self._next = step + 1
-        return begins
+        if step not in self._read:
+            self._read_ahead(step)
+        first = (step - self._read.start) * self.sequence_length
+        rows = slice(first, first + self.sequence_length)
+        out_x[...], out_y[...] = self._window.x[rows], self._window.y[rows]
+        return self._window.begins[rows]
 
     def lanes(self, first: int, stop: int) -> Self:
         """Lanes ``first`` to ``stop`` of every batch, for one of several parallel workers."""
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
-        part._shares = self._shares[first:stop]
+        part._shares, part._read = self._shares[first:stop], range(0)
         return part
+
+    def _read_ahead(self, step: int) -> None:
+        """Several batches cost little more than one."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        goes_on = batch > 0 and step == self._read.stop
+        cursor = self._window.after if goes_on else self._find(epoch, batch)
+        self._read = range(step, step + min(AHEAD, self.steps_per_epoch - batch))
+        symbols = len(self._read) * self.sequence_length
+        self._window = read(self._items, self._order, cursor, symbols)
 
     def _find(self, epoch: int, batch: int) -> Cursor:
         if epoch != self._epoch:

@@ -170,6 +170,25 @@ def test_every_epoch_has_an_order_and_every_batch_can_be_found_again(rng) -> Non
     assert len(unread) < B * T
 
 
+def test_batches_do_not_depend_on_how_many_are_read_at_once(rng, monkeypatch) -> None:
+    items = items_with(rng.integers(1, 9, 40).tolist())
+    B, T = 3, 5
+
+    def batches_of(ahead: int, steps: range) -> list[list[int]]:
+        monkeypatch.setattr(packing, "AHEAD", ahead)
+        batches, x, y = ItemBatches(items, B, T, seed=4), np.empty((T, B)), np.empty((T, B))
+        return [[*batches.batch(n, x, y).flat, *x.flat, *y.flat] for n in steps]
+
+    steps = range(3 * ItemBatches(items, B, T, seed=4).steps_per_epoch)
+    expected = batches_of(1, steps)
+    assert expected[0] != expected[1]
+    for ahead in (2, 3, 16):
+        assert batches_of(ahead, steps) == expected
+        assert batches_of(ahead, range(7, 12)) == expected[7:12]
+    backwards = range(20, 3, -5)
+    assert batches_of(4, backwards) == [expected[n] for n in backwards]
+
+
 def test_a_short_list_makes_one_batch_an_epoch() -> None:
     batches = ItemBatches(items_with([2, 3]), 4, 6, seed=1)
     assert batches.steps_per_epoch == 1
