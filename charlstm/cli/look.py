@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from charlstm.look.cells.findings import Findings, Table
     from charlstm.look.cells.text import Text
     from charlstm.saved.checkpoint import LoadedModel
+    from charlstm.text.vocabulary import Vocabulary
 
 
 @click.command("look")
@@ -83,9 +84,6 @@ def command(
 
     loaded = load_model(path)
     text = read_text(source, loaded.vocabulary, text_rules_of(loaded.config))
-    if loaded.config.data.items != "none":
-        told = "a list is shown as one text: the state is carried from each item to the next"
-        click.echo(f"Note: {told}, as it was not in training.", err=True)
     if text.cut:
         click.echo(f"{text.name}: the first {LONGEST:,} characters are looked at.", err=True)
     if out is None:
@@ -147,6 +145,26 @@ def choose_unit(
     return best.layer, best.unit
 
 
+def spelled_out(text: "Text", vocabulary: "Vocabulary") -> tuple[list[str], list[int], set[int]]:
+    """Characters, the place in the text that each belongs to, and which of them begin an item. A
+    reserved symbol has as many as its name.
+    """
+    from charlstm.look.cells.glyphs import of_reserved
+
+    names = of_reserved(text.ids, vocabulary)
+    starts = set() if text.items is None else set(text.items.begins.nonzero()[0].tolist())
+    shown: list[str] = []
+    places: list[int] = []
+    begins: set[int] = set()
+    for place in text.ends().tolist():
+        if place in starts:
+            begins.add(len(shown))
+        signs = names.get(place, text.characters[place])
+        shown += signs
+        places += [place] * len(signs)
+    return shown, places, begins
+
+
 def show_in_terminal(
     text: "Text", loaded: "LoadedModel", place: tuple[int, int], gate: str
 ) -> None:
@@ -157,12 +175,14 @@ def show_in_terminal(
 
     layer, unit = place
     values = np.concatenate(
-        [activations(p.tapes[layer], gate)[:, unit].copy() for p in read(loaded.model, text.ids)]
+        [
+            activations(piece.tapes[layer], gate)[:, unit].copy()
+            for piece in read(loaded.model, text.ids, items=text.items)
+        ]
     )
     click.echo(f"Layer {layer}, unit {unit}, {gate}", err=True)
     colours = colours_of(os.environ, is_terminal=sys.stdout.isatty())
-    ends = text.ends()
-    shown = [text.characters[place] for place in ends]
-    for line in lines(shown, values[ends], gate, colours):
+    shown, ends, begins = spelled_out(text, loaded.vocabulary)
+    for line in lines(shown, values[ends], gate, colours, begins):
         sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
     sys.stdout.buffer.flush()

@@ -72,6 +72,11 @@ def encode_string(text: str, vocabulary: Vocabulary, rules: TextRules = AS_IT_IS
 
 def encode_list(text: str, vocabulary: Vocabulary, rules: TextRules, items: ItemRules) -> Ids:
     """The ids of a list in a text, as `list_in_files` gives them for one in a file."""
+    return ids_of_list(codes_of_list(text, vocabulary, rules, items), vocabulary, rules)
+
+
+def codes_of_list(text: str, vocabulary: Vocabulary, rules: TextRules, items: ItemRules) -> Codes:
+    """As `codes_of`, with a mark where each item begins (`marking`)."""
     found = Found()
     found.settle(vocabulary.labels)
     if vocabulary.unit == "bytes":
@@ -79,8 +84,7 @@ def encode_list(text: str, vocabulary: Vocabulary, rules: TextRules, items: Item
     else:
         texts = list(rules.applied([text]))
     stream = "".join(marked(texts, items, found))
-    codes = np.frombuffer(stream.encode("utf-32-le", "surrogatepass"), "<u4")
-    return _ids_of_list(codes, vocabulary, rules)
+    return np.frombuffer(stream.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def list_in_files(
@@ -95,12 +99,13 @@ def list_in_files(
     text.found.settle(vocabulary.labels)
     blocks = list(text.blocks(hashlib.sha256()))
     try:
-        return _ids_of_list(np.concatenate(blocks), vocabulary, rules)
+        return ids_of_list(np.concatenate(blocks), vocabulary, rules)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(error.code_points, text.names()) from None
 
 
-def _ids_of_list(codes: Codes, vocabulary: Vocabulary, rules: TextRules) -> Ids:
+def ids_of_list(codes: Codes, vocabulary: Vocabulary, rules: TextRules) -> Ids:
+    """What a model reads of the code points and marks of a list. Raises `UnknownCharacterError`."""
     unknown = codes[~np.isin(codes, vocabulary.codes)]
     stand_in = 0
     if rules.replacement is not None and vocabulary.knows(rules.replacement):

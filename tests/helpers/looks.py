@@ -4,10 +4,12 @@ import base64
 import json
 import re
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from charlstm.look.cells.activations import ItemStarts
 from charlstm.look.cells.findings import Findings, findings_of
 from charlstm.look.cells.page import page
 from charlstm.look.cells.text import Text
@@ -18,14 +20,22 @@ TEXT = 'She said: "No (not [yet]) <b>!"\n\nAnd so, in 1871,\x1b\n"</script><!-- 
 
 
 def a_look(
-    cell: str = "lstm", embedding_size: int = 0, text: str = TEXT, H: int = 6, layers: int = 2
+    cell: str = "lstm",
+    embedding_size: int = 0,
+    text: str = TEXT,
+    H: int = 6,
+    layers: int = 2,
+    *,
+    begins: Sequence[int] = (),
 ) -> tuple[Findings, CharLM, Vocabulary]:
     vocabulary = Vocabulary.of_characters(map(ord, text))
     shape = Shape(vocabulary.size, cell, layers, H, embedding_size)
     model = CharLM(shape, seed=4)
     rng = np.random.default_rng(8)
     model.values += 0.4 * rng.standard_normal(model.values.shape).astype(np.float32)
-    read = Text("some.txt", vocabulary.encode(text), list(text), cut=False)
+    starts = np.isin(np.arange(len(text)), begins)
+    items = ItemStarts(starts, 1) if begins else None
+    read = Text("some.txt", vocabulary.encode(text), list(text), cut=False, items=items)
     return findings_of(model, read, reach=9), model, vocabulary
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm.nn.cells import Tape
 from charlstm.nn.finite import finite_logits, finite_losses
@@ -26,6 +27,13 @@ QUANTITIES = {
 SIGMOIDS = ("i", "f", "o")  # between 0 and 1; the others lie between -1 and 1
 
 
+class ItemStarts(NamedTuple):
+    """Where items of a list begin among ids, ``(T,)``, and the symbol that ends one."""
+
+    begins: NDArray[np.bool_]
+    end: int
+
+
 class Piece(NamedTuple):
     """Steps ``start`` to ``stop`` of a reading. The arrays are views, overwritten by the next.
 
@@ -40,19 +48,30 @@ class Piece(NamedTuple):
     losses: Array
 
 
-def read(model: CharLM, ids: Ids, size: int = PIECE) -> Iterator[Piece]:
-    """The state starts at zero and is carried through; ``ids``: ``(characters,)``.
+def following(ids: Ids, items: ItemStarts | None) -> Ids:
+    """What is predicted after each of ``ids`` but the last: the next, or an item's end."""
+    if items is None:
+        return ids[1:]
+    return np.where(items.begins[1:], ids.dtype.type(items.end), ids[1:])
+
+
+def read(
+    model: CharLM, ids: Ids, size: int = PIECE, items: ItemStarts | None = None
+) -> Iterator[Piece]:
+    """The state starts at zero, also where an item begins; ``ids``: ``(characters,)``.
 
     Raises `OverflowedError` for what is not finite.
     """
-    states = model.zero_states(1)
+    states, targets = model.zero_states(1), following(ids, items)
     tape = model.tape(size, 1)
     for start in range(0, len(ids), size):
         piece = np.asarray(ids[start : start + size], np.intp)
         if len(piece) < size:
             tape = model.tape(len(piece), 1)
+        if items is not None:
+            tape.begin_at(items.begins[start : start + size, np.newaxis])
         logits, states = finite_logits(model, piece[:, np.newaxis], states, tape)
-        losses = _losses(model, logits, np.asarray(ids[start + 1 : start + size + 1], np.intp))
+        losses = _losses(model, logits, np.asarray(targets[start : start + size], np.intp))
         yield Piece(start, start + len(piece), tape.layers, logits, losses)
 
 

@@ -4,7 +4,7 @@ Everything is said of the moment after a character has been read, as a unit's st
 that opens a quotation counts as inside it, the mark that closes it does not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,11 @@ class Feature:
 def measured(text: Sequence[str]) -> Values:
     """All `FEATURES` of the characters of ``text``: ``(characters, features)``."""
     return np.column_stack([feature.values(text) for feature in FEATURES])
+
+
+def measured_apart(texts: Iterable[Sequence[str]]) -> Values:
+    """Of several texts, of which none goes on in the next: ``(characters of all, features)``."""
+    return np.concatenate([measured(text) for text in texts])
 
 
 def inside_quotes(text: Sequence[str]) -> Values:

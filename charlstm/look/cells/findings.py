@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.look.cells.activations import Piece, activations, read
-from charlstm.look.cells.features import measured
+from charlstm.look.cells.features import measured_apart
 from charlstm.look.cells.saliency import REACH, Saliency, affordable_interval
 from charlstm.look.cells.saturation import Saturation
 from charlstm.look.cells.telling import Correlations, TellingCell, rank
@@ -63,7 +63,7 @@ class Findings:
 def table_of(model: CharLM, text: Text) -> Table:
     """The telling cells alone: what ``--json`` and ``--terminal`` need."""
     correlations, nats = _correlations(model, text), 0.0
-    for piece in read(model, text.ids):
+    for piece in read(model, text.ids, items=text.items):
         correlations.add(piece.start, _cells(piece))
         nats += float(np.nansum(piece.losses, dtype=np.float64))
     return _table(model, text, correlations, nats)
@@ -75,7 +75,8 @@ def findings_of(model: CharLM, text: Text, reach: int = REACH) -> Findings:
     dtype = model.values.dtype
     correlations = _correlations(model, text)
     saturation = Saturation(L, H)
-    saliency = Saliency(model, text.ids, reach, affordable_interval(model, T, reach))
+    interval = affordable_interval(model, T, reach)
+    saliency = Saliency(model, text.ids, reach, interval, text.items)
     surprise = np.full(T + 1, np.nan, np.float32)
     shown = min(LIKELIEST, model.shape.vocabulary_size)
     likeliest = np.empty((T, shown), np.intp)
@@ -83,7 +84,7 @@ def findings_of(model: CharLM, text: Text, reach: int = REACH) -> Findings:
     outputs = [np.empty((H, T), dtype) for _ in range(L)]
     anchors: list[list[Array]] = [[] for _ in range(L)]
     norms: list[list[Array]] = [[] for _ in range(L)]
-    for piece in read(model, text.ids):
+    for piece in read(model, text.ids, items=text.items):
         steps = slice(piece.start, piece.stop)
         correlations.add(piece.start, _cells(piece))
         saturation.add(piece.tapes)
@@ -114,7 +115,7 @@ def findings_of(model: CharLM, text: Text, reach: int = REACH) -> Findings:
 
 def _correlations(model: CharLM, text: Text) -> Correlations:
     units = model.shape.layers * model.shape.hidden_size
-    return Correlations(measured(text.characters), units)
+    return Correlations(measured_apart(text.parts()), units)
 
 
 def _cells(piece: Piece) -> Array:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.messages import printable
+from charlstm.text.vocabulary import LABEL, Ids, Vocabulary
 
 NAMES = {"\n": "↵", "\t": "→", " ": "␣", "\u00a0": "⍽", "\x7f": "␡"}
 
@@ -46,7 +47,19 @@ def bytes_in_text(characters: Sequence[str]) -> list[str]:
 
 def of_vocabulary(vocabulary: Vocabulary) -> list[str]:
     """The label of every id; bytes beyond ASCII as two hexadecimal digits."""
+    reserved = (printable(symbol.removeprefix(LABEL)) for symbol in vocabulary.specials)
+    return [*_of_characters(vocabulary), *(f"‹{name}›" for name in reserved)]
+
+
+def of_reserved(ids: Ids, vocabulary: Vocabulary) -> dict[int, str]:
+    """The labels of those of ``ids`` that are no characters, by place."""
+    places = np.flatnonzero(ids >= len(vocabulary.code_points)).tolist()
+    labels = of_vocabulary(vocabulary) if places else []
+    return {place: labels[ids[place]] for place in places}
+
+
+def _of_characters(vocabulary: Vocabulary) -> list[str]:
     if vocabulary.unit == "bytes":
         values = vocabulary.code_points.tolist()
         return [label(chr(code)) if code < 0x80 else f"\\x{code:02x}" for code in values]
-    return [label(vocabulary.decode(np.array([id]))) for id in range(vocabulary.size)]
+    return [label(chr(code)) for code in vocabulary.code_points.tolist()]

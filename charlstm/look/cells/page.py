@@ -58,10 +58,15 @@ def _file(name: str) -> str:
 
 def _facts(report: Findings, model: CharLM, vocabulary: Vocabulary) -> dict[str, Any]:
     text, shape, best = report.text, model.shape, report.table.best()
-    shown = glyphs.bytes_in_text if vocabulary.unit == "bytes" else glyphs.in_text
+    in_text = glyphs.bytes_in_text if vocabulary.unit == "bytes" else glyphs.in_text
+    reserved = glyphs.of_reserved(text.ids, vocabulary)
+    shown = [reserved.get(place, sign) for place, sign in enumerate(in_text(text.characters))]
+    begins = [] if text.items is None else np.flatnonzero(text.items.begins).tolist()
     return {
         "version": __version__,
-        "text": {"name": text.name, "characters": shown(text.characters), "cut": text.cut},
+        "text": {"name": text.name, "characters": shown, "cut": text.cut},
+        "begins": begins,
+        "end": text.items and text.items.end,
         "vocabulary": glyphs.of_vocabulary(vocabulary),
         "bitsPerChar": report.table.bits_per_char,
         "cell": shape.cell,

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from charlstm.look.cells.activations import Piece
+from charlstm.look.cells.activations import ItemStarts, Piece, following
 from charlstm.nn.cells import Layer, Tape
 from charlstm.nn.gates import GATES
 from charlstm.nn.layer_norm_lstm import LayerNormLSTM, LayerNormTape, NormBackward
@@ -43,20 +44,28 @@ class Saliency:
     """Fed with the pieces of a reading, in order.
 
     ``norms``: ``(targets, reach)``; row n belongs to the character ``positions[n]``, column s to
-    the one s + 1 places before it. What lies before the text has 0.
+    the one s + 1 places before it. What lies before the text, or before the item, has 0.
     """
 
-    def __init__(self, model: CharLM, ids: Ids, reach: int = REACH, interval: int = 1) -> None:
+    def __init__(
+        self,
+        model: CharLM,
+        ids: Ids,
+        reach: int = REACH,
+        interval: int = 1,
+        items: ItemStarts | None = None,
+    ) -> None:
         self.positions = np.arange(interval, len(ids), interval)
         self.norms = np.zeros((len(self.positions), reach), np.float32)
         self.interval = interval
-        self._ids, self._reach = ids, reach
+        self._targets, self._reach = following(ids, items), reach
+        self._begins = np.zeros(len(ids), bool) if items is None else items.begins
         self._W_y = model.linear.W_y.value
         self._layers = [_LayerBackward(layer, reach) for layer in model.layers]
 
     def add(self, piece: Piece) -> None:
         for layer, tape in zip(self._layers, piece.tapes, strict=True):
-            layer.remember(tape)
+            layer.remember(tape, self._begins[piece.start : piece.stop])
         first, stop = np.searchsorted(self.positions, [piece.start + 1, piece.stop + 1])
         for start in range(int(first), int(stop), LANES):
             lanes = slice(start, min(start + LANES, int(stop)))
@@ -65,7 +74,7 @@ class Saliency:
     def _go_back(self, lanes: slice, steps: Array, probabilities: Array) -> None:
         """``steps``: which step of the piece predicts each lane's character."""
         dlogits = probabilities[steps]
-        dlogits[np.arange(len(steps)), self._ids[self.positions[lanes]]] -= 1.0
+        dlogits[np.arange(len(steps)), self._targets[self.positions[lanes] - 1]] -= 1.0
         dabove = dlogits @ self._W_y.T
         for layer in self._layers:
             layer.start(len(steps))
@@ -82,12 +91,15 @@ class Saliency:
 
 
 class _Local(NamedTuple):
-    """Local derivatives over time, ``(steps, ..., H)``: what multiplies dh and dc on the way."""
+    """Local derivatives over time, ``(steps, ..., H)``: what multiplies dh and dc on the way.
+    ``goes_on``: ``(steps, 1)``, 0 where something new begins.
+    """
 
     dc_dh: Array
     da_o_dh: Array
     da_ifg_dc: Array
     f: Array
+    goes_on: Array
 
 
 class _Norms(NamedTuple):
@@ -113,18 +125,20 @@ class _LayerBackward:
         self._local: _Local | None = None
         self._norms: _Norms | None = None
 
-    def remember(self, tape: Tape) -> None:
-        self._local = _Local(*_joined(self._local, self._local_of(tape), self._reach))
+    def remember(self, tape: Tape, begins: NDArray[np.bool_]) -> None:
+        now = self._local_of(tape, begins)
+        self._local = _Local(*_joined(self._local, now, self._reach))
         if isinstance(tape, LayerNormTape):
             self._norms = _Norms(*_joined(self._norms, _norms_of(tape), self._reach))
 
-    def _local_of(self, tape: Tape) -> _Local:
+    def _local_of(self, tape: Tape, begins: NDArray[np.bool_]) -> _Local:
         steps = len(tape.s)
         factors = Factors(steps, 1, self._H, tape.s.dtype)
         factors.compute(tape, 0, steps, self._layer.squash)
         f = tape.gates[GATES.index("f"), :, 0].copy()
         da_ifg_dc = factors.da_ifg_dc[:, :, 0].transpose(1, 0, 2)
-        return _Local(factors.dc_dh[:, 0], factors.da_o_dh[:, 0], da_ifg_dc, f)
+        goes_on = (~begins[:, np.newaxis]).astype(f.dtype)
+        return _Local(factors.dc_dh[:, 0], factors.da_o_dh[:, 0], da_ifg_dc, f, goes_on)
 
     def start(self, lanes: int) -> None:
         shape, dtype = (lanes, self._H), self._W_back.dtype
@@ -137,7 +151,7 @@ class _LayerBackward:
     def back(self, rows: slice, dabove: Array) -> Array:
         """One step back; ``dabove``: ``(lanes, H)``; returns dx ``(lanes, D)``."""
         assert self._local is not None, "back before remember"
-        dc_dh, da_o_dh, da_ifg_dc, f = (part[rows] for part in self._local)
+        dc_dh, da_o_dh, da_ifg_dc, f, goes_on = (part[rows] for part in self._local)
         dh, dc, da = self._dh, self._dc, self._da
         dh += dabove
         dc += dh * dc_dh
@@ -150,7 +164,7 @@ class _LayerBackward:
             self._norm.step(da.transpose(1, 0, 2), n.copy(), r)
         dc *= f
         back: Array = da.reshape(len(da), -1) @ self._W_back
-        self._dh = back[:, : self._H]
+        self._dh = back[:, : self._H] * goes_on
         return back[:, self._H :]
 
 

@@ -1,6 +1,7 @@
 """A text in the terminal, coloured by one unit; without colours, with marks below each line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from charlstm.look.cells.activations import SIGMOIDS
 from charlstm.look.cells.colours import DARK, LEVELS, Colour, level_of
@@ -21,9 +22,17 @@ def colours_of(environment: Mapping[str, str], *, is_terminal: bool) -> int:
     return 2**24 if environment.get("COLORTERM") in ("truecolor", "24bit") else 256
 
 
-def lines(characters: Sequence[str], values: Array, quantity: str, colours: int) -> Iterator[str]:
-    """The text, line by line, then a legend. ``values``: one for each character."""
-    for start, stop in _line_bounds(characters):
+def lines(
+    characters: Sequence[str],
+    values: Array,
+    quantity: str,
+    colours: int,
+    begins: Collection[int] = (),
+) -> Iterator[str]:
+    """The text, line by line, then a legend. ``values``: one for each character. Where an item
+    ``begins``, a line does, too.
+    """
+    for start, stop in pairwise(_line_starts(characters, begins)):
         part = characters[start:stop]
         if colours:
             yield _painted(part, values[start:stop], colours)
@@ -34,14 +43,10 @@ def lines(characters: Sequence[str], values: Array, quantity: str, colours: int)
     yield _legend(quantity, colours)
 
 
-def _line_bounds(characters: Sequence[str]) -> Iterator[tuple[int, int]]:
-    start = 0
-    for n, character in enumerate(characters):
-        if character == "\n":
-            yield start, n + 1
-            start = n + 1
-    if start < len(characters):
-        yield start, len(characters)
+def _line_starts(characters: Sequence[str], begins: Collection[int]) -> list[int]:
+    """And where all ends."""
+    after_ends = {n + 1 for n, c in enumerate(characters) if c == "\n" and n not in begins}
+    return sorted({0, len(characters), *after_ends, *begins})
 
 
 def _plain(characters: Sequence[str]) -> str:

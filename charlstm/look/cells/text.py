@@ -3,25 +3,30 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import FileError
+from charlstm.look.cells.activations import ItemStarts
 from charlstm.messages import show
 from charlstm.text.code_points import TextFiles, TextRules
-from charlstm.text.encoding import codes_of, read_stdin
+from charlstm.text.encoding import codes_of, codes_of_list, ids_of_list, read_stdin
 from charlstm.text.vocabulary import Codes, Ids, UnknownCharacterError, Vocabulary
 
 LONGEST = 20_000
 STDIN = "-"
+RESERVED = "\x03"
+"""The control character that stands for a symbol that is no character."""
 
 
 @dataclass(frozen=True)
 class Text:
     """``characters[n]`` is what a reader sees of ``ids[n]``: of a bytes vocabulary, the whole
-    character that the byte belongs to. ``cut``: the file goes on. ``bytewise``: ids are bytes.
+    character that the byte belongs to; of a reserved symbol, `RESERVED`. ``cut``: the file goes on.
+    ``bytewise``: ids are bytes. ``items``: where they begin, if the text is a list.
     """
 
     name: str
@@ -29,6 +34,13 @@ class Text:
     characters: list[str]
     cut: bool
     bytewise: bool = False
+    items: ItemStarts | None = None
+
+    def parts(self) -> list[list[str]]:
+        """The characters of each item, what begins it among them; or all of them."""
+        starts = [] if self.items is None else np.flatnonzero(self.items.begins).tolist()
+        cuts = [0, *(start for start in starts if start), len(self.characters)]
+        return [self.characters[start:stop] for start, stop in pairwise(cuts)]
 
     def ends(self) -> NDArray[np.intp]:
         """The places where a character ends: of a bytes vocabulary, its last byte."""
@@ -44,19 +56,16 @@ def read_text(
 ) -> Text:
     """A file's, or with ``-`` standard input's, first ``longest`` characters.
 
-    A list is read as its model reads a text of it. Raises `FileError`, and `UnknownCharacterError`
-    for what the model has never seen.
+    Raises `FileError`, and `UnknownCharacterError` for what the model has never seen.
     """
     name = "standard input" if source == STDIN else show(source)
     rules = replace(rules, unit=vocabulary.unit)
-    if rules.items is not None:
-        rules = replace(rules, items=None)
-        if vocabulary.specials:
-            raise FileError(f"{name}: only items that are lines without labels can be looked at")
-    codes = _first(_blocks(source, rules), longest + 1)
+    codes = _first(_blocks(source, rules, vocabulary), longest + 1)
     cut, codes = len(codes) > longest, codes[:longest]
     if len(codes) < 2:
         raise FileError(f"{name}: a text of two characters or more is needed; found {len(codes)}")
+    if rules.items is not None:
+        return _as_list(Text(name, codes, [], cut), vocabulary, rules)
     if vocabulary.unit == "bytes":
         characters = _character_of_each_byte(codes.tobytes())
         try:
@@ -73,10 +82,35 @@ def read_text(
         raise UnknownCharacterError(error.code_points, name) from None
 
 
-def _blocks(source: str, rules: TextRules) -> Iterator[Codes]:
+def _as_list(text: Text, vocabulary: Vocabulary, rules: TextRules) -> Text:
+    """Of a text whose ids are code points still, and marks where items begin."""
+    assert rules.items is not None
+    try:
+        ids = ids_of_list(text.ids, vocabulary, rules)
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(error.code_points, text.name) from None
+    begins = np.isin(ids, rules.items.start_ids(vocabulary))
+    items = ItemStarts(begins, rules.items.end_id(vocabulary))
+    reserved = [ord(RESERVED)] * len(vocabulary.specials)
+    shown = np.append(vocabulary.code_points, np.array(reserved, np.uint32))[ids]
+    if vocabulary.unit == "bytes":
+        characters = _character_of_each_byte(shown.astype(np.uint8).tobytes())
+    else:
+        characters = list(map(chr, shown.tolist()))
+    return replace(
+        text, ids=ids, characters=characters, items=items, bytewise=vocabulary.unit == "bytes"
+    )
+
+
+def _blocks(source: str, rules: TextRules, vocabulary: Vocabulary) -> Iterator[Codes]:
     if source == STDIN:
-        return iter([codes_of(read_stdin(rules.unit), rules)])
-    return TextFiles((Path(source),), rules).blocks(hashlib.sha256())
+        text = read_stdin(rules.unit)
+        if rules.items is not None:
+            return iter([codes_of_list(text, vocabulary, rules, rules.items)])
+        return iter([codes_of(text, rules)])
+    files = TextFiles((Path(source),), rules)
+    files.found.settle(vocabulary.labels)
+    return files.blocks(hashlib.sha256())
 
 
 def _first(blocks: Iterator[Codes], count: int) -> Codes:

@@ -1,10 +1,13 @@
 """What a unit does, against an LSTM written with eight matrices."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from naive_lstm import forward
 
-from charlstm.look.cells.activations import QUANTITIES, activations, read
+from charlstm.look.cells.activations import QUANTITIES, ItemStarts, activations, read
 from charlstm.look.cells.saturation import Saturation
 from charlstm.nn.gate_names import by_gate
 from charlstm.nn.model import CharLM, Shape
@@ -55,6 +58,32 @@ def test_pieces_change_nothing(cell: str, ids: np.ndarray) -> None:
     whole, pieces = recorded(model, ids, size=64), recorded(model, ids, size=5)
     for name in whole:
         np.testing.assert_allclose(pieces[name], whole[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [64, 5])
+@pytest.mark.parametrize("cell", ["lstm", "simple", "layer-norm"])
+def test_items_are_read_each_on_its_own(cell: str, size: int, ids: np.ndarray) -> None:
+    model, begins, end = a_model(cell), np.zeros(T, bool), 3
+    begins[[0, 4, 5, 16]] = True
+    pieces = list(pieces_of(model, ids, size, ItemStarts(begins, end)))
+    found = {name: np.concatenate([piece[name] for piece in pieces]) for name in ("p", "loss", "h")}
+    for start, stop in pairwise([0, 4, 5, 16, T]):
+        (alone,) = pieces_of(model, ids[start:stop], 64, None)
+        for name in ("p", "h"):
+            np.testing.assert_allclose(found[name][start:stop], alone[name], rtol=1e-9)
+        np.testing.assert_allclose(found["loss"][start : stop - 1], alone["loss"][:-1], rtol=1e-9)
+        if stop < T:
+            expected = -np.log(alone["p"][-1, end])
+            assert found["loss"][stop - 1] == pytest.approx(expected, rel=1e-9)
+
+
+def pieces_of(
+    model: CharLM, ids: np.ndarray, size: int, items: ItemStarts | None
+) -> Iterator[dict[str, np.ndarray]]:
+    """What `read` gives, kept; ``h`` is that of the upper layer."""
+    for piece in read(model, ids, size, items):
+        p, loss, h = piece.probabilities, piece.losses, activations(piece.tapes[-1], "h")
+        yield {"p": p.copy(), "loss": loss.copy(), "h": h.copy()}
 
 
 def test_losses_are_those_of_the_next_character(ids: np.ndarray) -> None:

@@ -60,16 +60,17 @@ def page(look: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("begins", [(), (0, 1, *range(7, 250, 19))], ids=["text", "list"])
 @pytest.mark.parametrize(
     ("cell", "embedding_size"), [("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3)]
 )
 def test_every_quantity_is_that_of_the_model(
-    cell: str, embedding_size: int, browser: LookBrowser, tmp_path: Path
+    cell: str, embedding_size: int, begins: tuple[int, ...], browser: LookBrowser, tmp_path: Path
 ) -> None:
-    report, model, vocabulary = a_look(cell, embedding_size)
+    report, model, vocabulary = a_look(cell, embedding_size, begins=begins)
     (tmp_path / "p.html").write_text(html_of((report, model, vocabulary)), encoding="utf-8")
     browser.visit(tmp_path / "p.html")
-    (piece,) = read(model, report.text.ids)
+    (piece,) = read(model, report.text.ids, items=report.text.items)
     script = """started.then(page => arguments[2](Object.fromEntries(
         Object.entries(page.network.unit(arguments[0], arguments[1]))
             .map(([name, values]) => [name, [...values]]))))"""
@@ -85,6 +86,14 @@ def test_every_quantity_is_that_of_the_model(
                 assert error.mean() < 0.01, (name, error.mean())
                 assert np.quantile(error, 0.99) < 0.08, (name, error.max())
                 assert np.abs(np.array(found[name]) - expected).mean() < 0.015 * scale
+
+
+def test_items_are_rows(browser: LookBrowser, tmp_path: Path) -> None:
+    look = a_look(text="\nab\nc\nb", begins=(0, 3))
+    (tmp_path / "p.html").write_text(html_of(look), encoding="utf-8")
+    browser.visit(tmp_path / "p.html")
+    rows = browser.run("return [...document.querySelectorAll('.row')].map(r => r.textContent)")
+    assert rows == ["↵ab", "↵c↵", "b"]
 
 
 def test_text_is_there_and_nothing_of_it_runs(browser: LookBrowser, page: Path) -> None:

@@ -76,6 +76,34 @@ def test_the_most_telling_unit(
     assert f"Layer {best['layer']}, unit {best['unit']}, c" in told
 
 
+ITEMS = {
+    ("lines", "false"): ("sea\nlow tide\n", ["↵sea", "↵low tide"]),
+    ("paragraphs", "false"): ("sea\nis\n\nlow\n", ["‹end›sea↵", "is", "‹end›low"]),
+    ("lines", "true"): ("ham\tsea\nspam\tlow\n", ["‹ham›sea", "‹spam›low"]),
+}
+
+
+@pytest.mark.parametrize("items", ITEMS)
+def test_items_of_a_list(
+    items: tuple[str, str], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    content, shown = ITEMS[items]
+    settings = {"data.items": items[0], "data.labels": items[1] == "true"}
+    train(tiny_config(tmp_path, content * 20, **settings), tmp_path / "run")
+    (tmp_path / "new.txt").write_text(content)
+    look = ["look", str(tmp_path / "run"), str(tmp_path / "new.txt")]
+    assert main([*look, "--terminal"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out.decode().splitlines()[: 2 * len(shown) : 2] == shown
+    assert b"Note" not in err
+    assert main([*look, "-o", str(tmp_path / "p.html")]) == 0
+    facts = facts_of((tmp_path / "p.html").read_text(encoding="utf-8"))
+    signs = [sign.replace("\n", "↵") for sign in facts["text"]["characters"]]
+    assert "".join(signs) == "".join(shown)
+    assert len(facts["begins"]) == 2
+    assert facts["end"] == (0 if items[0] == "lines" else len(facts["vocabulary"]) - 1)
+
+
 REFUSED = {
     "": "give -o PAGE.html, --json or --terminal",
     "--json --terminal": "choose one",

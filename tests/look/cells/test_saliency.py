@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charlstm.look.cells.activations import read
+from charlstm.look.cells.activations import ItemStarts, read
 from charlstm.look.cells.saliency import Saliency, affordable_interval
 from charlstm.nn.model import CharLM, Shape
 
@@ -77,6 +77,25 @@ def test_pieces_and_intervals_change_nothing(cell: str, rng: np.random.Generator
     some = saliency_of(model, ids, size=4, interval=3)
     assert some.positions.tolist() == [3, 6, 9, 12, 15, 18]
     np.testing.assert_allclose(some.norms, whole.norms[2::3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [64, 5])
+@pytest.mark.parametrize("cell", ["lstm", "simple", "layer-norm"])
+def test_no_gradient_passes_where_an_item_begins(cell: str, size: int, rng) -> None:
+    ids, end = rng.integers(0, V, T), 2
+    begins = np.zeros(T, bool)
+    begins[[0, 6, 7, 11]] = True
+    model, items = a_model(cell, 3), ItemStarts(begins, end)
+    saliency = Saliency(model, ids, REACH, items=items)
+    for piece in read(model, ids, size, items):
+        saliency.add(piece)
+    for j in (3, 6, 7, 11, T - 1):
+        start = int(np.flatnonzero(begins[:j])[-1])
+        alone = np.append(ids[start:j], end if begins[j] else ids[j])
+        expected = by_finite_differences(model, alone, j - start)
+        found = saliency.norms[j - 1]
+        np.testing.assert_allclose(found[: len(expected)], expected, rtol=2e-6, atol=1e-9)
+        assert not found[len(expected) :].any(), "what lies before the item"
 
 
 def test_many_lanes_at_once(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,11 @@ def test_marks_below_each_line() -> None:
     assert "near -1" not in list(lines(TEXT, VALUES, "f", 0))[-1]
 
 
+def test_items_begin_lines() -> None:
+    found = list(lines(list("\nab\nc\nd"), np.zeros(7), "c", 0, begins={0, 3}))
+    assert [line for line in found if line][:3] == ["↵ab", "↵c↵", "d"]
+
+
 def test_true_colours() -> None:
     first = next(lines(TEXT, VALUES, "c", 2**24))
     red, green, blue = DARK.high

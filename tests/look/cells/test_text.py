@@ -92,12 +92,58 @@ def test_everything_can_be_seen() -> None:
     assert glyphs.of_vocabulary(ABC) == ["↵", "␣", "a", "b", "c", "é"]
 
 
-def test_a_list_is_read_as_it_stands(tmp_path: Path):
-    (tmp_path / "list.txt").write_text("ab\n\nba\n")
-    rules = TextRules(items=ItemRules("lines"))
-    text = read_text(str(tmp_path / "list.txt"), Vocabulary.of_characters(b"\nab"), rules)
-    assert "".join(text.characters) == "ab\n\nba\n"
-    assert text.ids.tolist() == [1, 2, 0, 0, 2, 1, 0]
-    marked = Vocabulary.of_characters(b"ab").with_specials(["end"])
-    with pytest.raises(FileError, match="only items that are lines without labels"):
-        read_text(str(tmp_path / "list.txt"), marked, TextRules(items=ItemRules("paragraphs")))
+LISTS = {  # separator and labels: the file, what is shown of it, and the symbol that ends an item
+    ("lines", False): ("ab\n\nba\n", ["\nab", "\nba"], 0),
+    ("paragraphs", False): ("ab\nb\n\n\nba\n", ["\x03ab\nb", "\x03ba"], 3),
+    ("%", False): ("ab%ba%", ["\x03ab", "\x03ba"], 3),
+    ("lines", True): ("x\tab\nw\tba\nx\tb\n", ["\x03ab", "\x03ba", "\x03b"], 0),
+    ("%", True): ("x\tab%w\tba", ["\x03ab", "\x03ba"], 3),
+}
+
+
+@pytest.mark.parametrize("unit", ["characters", "bytes"])
+@pytest.mark.parametrize("rules", LISTS)
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str, rules: tuple[str, bool], piped: bool
+) -> None:
+    content, shown, end = LISTS[rules]
+    item_rules = ItemRules(*rules)
+    known = {"characters": Vocabulary.of_characters, "bytes": Vocabulary.of_bytes}[unit](b"\nab")
+    vocabulary = known.with_specials(item_rules.specials(["w", "x"] if rules[1] else []))
+    (tmp_path / "list.txt").write_text(content)
+    stdin(monkeypatch, content.encode())
+    source = "-" if piped else str(tmp_path / "list.txt")
+    text = read_text(source, vocabulary, TextRules(items=item_rules))
+    assert ["".join(part) for part in text.parts()] == shown
+    assert text.items is not None
+    assert text.items.end == end
+    read_from = text.ids[text.items.begins].tolist()
+    if rules[1]:
+        w, x = item_rules.start_ids(vocabulary)
+        assert read_from == [x, w, x][: len(shown)]
+    else:
+        assert set(read_from) == {end}
+    assert vocabulary.decode(text.ids) == "".join(shown).replace("\x03", "")
+
+
+def test_a_list_of_bytes_shows_characters(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes("é%a\xff".encode("latin-1") + "é".encode())
+    vocabulary = Vocabulary.of_bytes().with_specials(["end"])
+    rules = TextRules("bytes", items=ItemRules("%"))
+    text = read_text(str(tmp_path / "list.txt"), vocabulary, rules)
+    assert text.parts() == [["\x03", "\udce9"], ["\x03", "a", "\udcff", "é", "é"]]
+    assert glyphs.of_reserved(text.ids, vocabulary) == {0: "‹end›", 2: "‹end›"}
+
+
+def test_only_the_first_items_of_a_long_list(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("ab\ncab\n" + "?" * 9)
+    text = read_text(str(tmp_path / "t.txt"), ABC, TextRules(items=ItemRules("lines")), longest=6)
+    assert (text.parts(), text.cut) == ([["\n", "a", "b"], ["\n", "c", "a"]], True)
+    with pytest.raises(UnknownCharacterError, match=r"t\.txt: .*'\?'"):
+        read_text(str(tmp_path / "t.txt"), ABC, TextRules(items=ItemRules("lines")))
+
+
+def test_reserved_symbols_have_names() -> None:
+    vocabulary = ABC.with_specials(["end", "label:\x1bham", "label:spam"])
+    assert glyphs.of_vocabulary(vocabulary)[-3:] == ["‹end›", "‹\\x1bham›", "‹spam›"]

@@ -46,11 +46,12 @@ class Card {
 
   next(place) {
     const { likeliest, probabilities, ids } = this.readings;
+    const next = facts.begins.includes(place + 1) ? facts.end : ids[place + 1];
     const shown = likeliest.length / ids.length;
     const table = make("div", { className: "next" });
     for (let n = place * shown; n < (place + 1) * shown; n++) {
       const probability = probabilities[n] / 65535;
-      const isRight = place + 1 < ids.length && ids[place + 1] === likeliest[n];
+      const isRight = place + 1 < ids.length && next === likeliest[n];
       const bar = make("span", { className: "bar" });
       bar.style.width = `${100 * probability}%`;
       const name = facts.vocabulary[likeliest[n]];

@@ -17,6 +17,8 @@ class Network {
         norms: exists(`norms-${number}`) ? await array(`norms-${number}`) : null,
       });
     }
+    network.begins = new Uint8Array(network.T);  // 1 where nothing comes before
+    for (const place of facts.begins) network.begins[place] = 1;
     network.latest = { key: "", values: null };
     return network;
   }
@@ -65,6 +67,7 @@ class Network {
       const [w0, w1, w2, w3] = weights.map((w) => w[first + j] * facts.scales.h[number][j]);
       const codes = this.row(number, j);
       for (let t = delay; t < this.T; t++) {
+        if (delay && this.begins[t]) continue;
         const h = codes[t - delay] - facts.scales.half;
         s0[t] += w0 * h;
         s1[t] += w1 * h;
@@ -83,6 +86,7 @@ class Network {
       for (let t = 0; t < this.T; t++) {
         const a = sum[t] * (norms ? norms[k * this.T + t] : 1) * gain + shift;
         sum[t] = isSigmoid ? 1 / (1 + Math.exp(-a)) : Math.tanh(a);
+        if (facts.gates[k] === "f" && this.begins[t]) sum[t] = 0;
       }
     });
     return sums;

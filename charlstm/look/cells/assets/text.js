@@ -1,4 +1,4 @@
-// The text: one span for each character, one row for each line, colours by class.
+// The text: one span for each character, one row for each line and item, colours by class.
 
 class TextView {
   constructor(element) {
@@ -6,9 +6,10 @@ class TextView {
     this.spans = [];
     this.levels = [];
     const all = document.createDocumentFragment();
+    const begins = new Set(facts.begins);
     let row = null;
     facts.text.characters.forEach((character, n) => {
-      if (row === null) {
+      if (row === null || begins.has(n)) {
         row = document.createElement("div");
         row.className = "row";
         all.append(row);
@@ -19,7 +20,7 @@ class TextView {
       this.spans.push(span);
       this.levels.push("");
       row.append(span);
-      if (character === "\n") row = null;
+      if (character === "\n" && !begins.has(n)) row = null;
     });
     element.replaceChildren(all);
   }
