@@ -1,6 +1,6 @@
 """Settings that fit a text: from its length and vocabulary, and the work one is ready to wait for.
 
-Two limits decide how wide the layer is. With more weights than some 3 N, a text of N characters is
+Two limits decide how wide the layer is. With more weights than some 4 N, a text of N characters is
 learned by heart; and of W multiply-adds most is learned where sixteen characters are read for each
 weight. To read a text more often than `PASSES` times only teaches its wording, so that ends the run
 on a short text, and time does on a long one. One wide layer, because the same weights in two narrow
@@ -75,7 +75,7 @@ def sizes(text: Text, *, work: float | None = None) -> Sizes:
     """The sizes for a text and ``work`` multiply-adds, by default `nominal_work`."""
     work = nominal_work(text) if work is None else work
     affordable = (work / 768) ** 0.25  # where 12 H^2 a character allow to read 16 x 4 H^2 of them
-    width = _nearest(min(math.sqrt(text.characters) / 1.2, affordable))
+    width = _nearest(min(math.sqrt(text.characters), affordable))
     embedding = 16 if text.symbols <= 256 else 64
     found = Sizes("lstm", 1, width, embedding, 8, 64)
     steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
@@ -96,7 +96,7 @@ def course(
     steps = max(1, round(read / characters))
     few = max(8192, round(read / (6 * EVALUATIONS)))
     return Course(
-        dropout=round(min(0.5, 0.03 * read / text.characters), 2),
+        dropout=round(min(0.6, 0.03 * read / text.characters), 2),
         learning_rate=7e-3,
         minimum=1e-4,
         steps=steps,
