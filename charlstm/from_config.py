@@ -88,6 +88,7 @@ def shape_of(config: Config, vocabulary_size: int) -> Shape:
         forget_bias=model.forget_bias,
         norm_epsilon=model.norm_epsilon,
         dtype=model.dtype,
+        input_gate=model.input_gate,
     )
 
 

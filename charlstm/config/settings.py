@@ -91,6 +91,7 @@ class ModelConfig:
     """The network."""
 
     cell: Literal["lstm", "simple", "layer-norm"] = setting("lstm", "kind of LSTM")
+    input_gate: Literal["free", "capped"] = setting("free", "capped: at most 1 - forget gate")
     layers: int = fitted("LSTM layers, one on top of the other", low=1, high=1000)
     hidden_size: int = fitted("units in each layer", low=1, high=1_000_000)
     embedding_size: int = fitted("learned input vectors; 0: one-hot input", low=0, high=1_000_000)

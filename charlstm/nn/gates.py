@@ -68,3 +68,45 @@ def _identity_derivative(s: Array, out: Array) -> Array:
 
 TANH = Squash(_tanh, _tanh_derivative)
 IDENTITY = Squash(_identity, _identity_derivative)
+
+
+@dataclass(frozen=True)
+class InputGate:
+    """What i may be beside f.
+
+    ``bound`` lowers an i that is too large, in place; it may write to ``scratch``. ``backward``
+    gets the gates that came out, and what multiplies dc in da_i and da_f as if nothing had been
+    lowered, which it corrects in place.
+    """
+
+    bound: Callable[[Array, Array, Array], None]
+    backward: Callable[[Array, Array, Array, Array], None]
+
+
+def _leave(i: Array, f: Array, scratch: Array) -> None:
+    pass
+
+
+def _leave_backward(i: Array, f: Array, da_i_dc: Array, da_f_dc: Array) -> None:
+    pass
+
+
+def _cap(i: Array, f: Array, scratch: Array) -> None:
+    np.subtract(ONE, f, out=scratch)
+    np.minimum(i, scratch, out=i)
+
+
+def _cap_backward(i: Array, f: Array, da_i_dc: Array, da_f_dc: Array) -> None:
+    """Where i is 1 - f, only f moves it, the other way; i (1 - i) is f (1 - f) there."""
+    to_f = da_i_dc * (i >= ONE - f)
+    da_i_dc -= to_f
+    da_f_dc -= to_f
+
+
+INPUT_GATES = {
+    "free": InputGate(_leave, _leave_backward),
+    "capped": InputGate(_cap, _cap_backward),
+}
+"""By name. ``capped``: i = min(i, 1 - f) (Melis, Dyer & Blunsom 2018). What is kept and what is new
+are shares of at most one then, and where no norm follows, a cell within [-1, 1] stays there.
+"""

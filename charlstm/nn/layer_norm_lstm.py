@@ -4,6 +4,7 @@
     p  = norm(a)                        each gate over its own H units; forget_bias added to p_f
     o, i, f = sigmoid(p_o, p_i, p_f)
     g  = tanh(p_g)
+    i  = min(i, 1 - f)                  if it is capped, else as it is
     u  = f * c_prev + i * g * mask      recurrent dropout (Semeniuta et al. 2016), in training only
     c  = norm(u)                        the normalised cell is the one that is carried
     h  = o * s,   s = tanh(c)
@@ -20,6 +21,7 @@ Backward; norm' carries a gradient dp back through a norm (the mean is over the 
     dp_i    = du * mask * g * i (1 - i)
     dp_f    = du * c_prev   * f (1 - f)
     dp_g    = du * mask * i * (1 - g^2)
+    where i became 1 - f: dp_f = du * (c_prev - mask * g) * f (1 - f) and dp_i = 0
     da      = norm'(dp)
     dc_prev = du * f
     dh_prev = da_o W_h,o^T + da_i W_h,i^T + da_f W_h,f^T + da_g W_h,g^T
@@ -52,7 +54,6 @@ class LayerNormTape(Tape):
         self.r = np.empty((4, T, B, 1), dtype)
         self.n_c = np.empty((T, B, H), dtype)
         self.r_c = np.empty((T, B, 1), dtype)
-        self.mask: Array | None = None  # (T, B, H), or None: nothing is dropped
 
 
 def normalise(a: Array, epsilon: float, n: Array, r: Array) -> None:
@@ -142,7 +143,7 @@ class LayerNormLSTM(Layer):
         assert isinstance(tape, LayerNormTape), "the tape of another cell"
         times_W_h, u, epsilon = tape.times(self.W_h.value), tape.product, self.epsilon
         gain, shift = self.gain.value[:, np.newaxis], self.shift.value[:, np.newaxis].copy()
-        gain_c, shift_c = self.gain_c.value, self.shift_c.value
+        gain_c, shift_c, bound = self.gain_c.value, self.shift_c.value, self.input_gate.bound
         shift[GATES.index("f")] += self.forget_bias
         tape.x, tape.mask = x, mask
         tape.h[0], tape.c[0] = state
@@ -155,11 +156,12 @@ class LayerNormLSTM(Layer):
             p = np.multiply(gain, tape.n[:, t], out=a)
             p += shift
             activate(p, out=gates)
-            forget(tape.begins[t], f)
+            bound(i, f, u)
             np.multiply(i, g, out=u)
             if mask is not None:
                 u *= mask[t]
             np.multiply(f, c_prev, out=c)
+            forget(tape.begins[t], c)
             u += c
             normalise(u, epsilon, tape.n_c[t], tape.r_c[t])
             np.multiply(gain_c, tape.n_c[t], out=c)
@@ -177,7 +179,7 @@ class LayerNormLSTM(Layer):
         norm, norm_c = NormBackward(self.gain.value, B), NormBackward(self.gain_c.value, B)
         dh, dc = self.zero_state(B) if dstate is None else map(np.copy, dstate)
         for start, stop in tape.blocks_from_the_end():
-            self._compute_factors(tape, start, stop)
+            tape.factors.compute(tape, start, stop, self.squash, self.input_gate)
             for t in range(stop - 1, start - 1, -1):
                 dc_dh, dp_o_dh, dp_ifg_du = tape.factors.steps[t - start]
                 step = tape.steps[t]
@@ -192,14 +194,8 @@ class LayerNormLSTM(Layer):
                 norm.step(dp, tape.n[:, t], tape.r[:, t])
                 da = dp
                 np.add.reduce(times_W_h_T(da), axis=0, out=dh)
+                forget(tape.begins[t], dc)
                 forget(tape.begins[t], dh)
         norm.finish(self.gain, self.shift)
         norm_c.finish(self.gain_c, self.shift_c)
         return weight_gradients(tape, self.W_x, self.W_h, None), State(dh, dc)
-
-    def _compute_factors(self, tape: LayerNormTape, start: int, stop: int) -> None:
-        tape.factors.compute(tape, start, stop, self.squash)
-        if tape.mask is not None:
-            i, _, g = tape.factors.da_ifg_dc[:, : stop - start]
-            i *= tape.mask[start:stop]
-            g *= tape.mask[start:stop]

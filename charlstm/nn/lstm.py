@@ -6,6 +6,7 @@ For every step, with row vectors x and h (Hochreiter & Schmidhuber 1997; forget 
     a = x W_x + h_prev W_h + b          one matrix per gate, order o, i, f, g
     o, i, f = sigmoid(a_o, a_i, a_f)
     g = tanh(a_g)
+    i = min(i, 1 - f)                   if it is capped (Melis, Dyer & Blunsom 2018), else as it is
     c = f * c_prev + i * g
     h = o * s,   s = squash(c)          squash is tanh (lstm) or the identity (simple)
 
@@ -16,6 +17,7 @@ Backward, with dh and dc arriving from the loss and from the step after:
     da_i    = dc * g      * i (1 - i)
     da_f    = dc * c_prev * f (1 - f)
     da_g    = dc * i      * (1 - g^2)
+    where i became 1 - f: da_f = dc * (c_prev - g) * f (1 - f) and da_i = 0
     dc_prev = dc * f
     dh_prev = da_o W_h,o^T + da_i W_h,i^T + da_f W_h,f^T + da_g W_h,g^T
 
@@ -31,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.nn.cuts import Cuts
-from charlstm.nn.gates import GATES, Squash, activate
+from charlstm.nn.gates import GATES, InputGate, Squash, activate
 from charlstm.nn.parameter import Array, Parameter, uniform
 from charlstm.nn.projection import is_one_hot, project, project_backward
 from charlstm.nn.start import Start
@@ -77,8 +79,8 @@ class Tape:
 
     Row 0 of ``h`` and ``c`` is the state before the sequence. ``begins[t]`` are the lanes in which
     something new begins at step t, so that nothing comes before it: as if h_prev and c_prev were
-    zero there (f is, which keeps out c_prev and the gradient of f). A forward pass fills ``gates``
-    with o, i, f, g; a backward pass overwrites them with the gradients of the pre-activations.
+    zero there. A forward pass fills ``gates`` with o, i, f, g; a backward pass overwrites them with
+    the gradients of the pre-activations.
     """
 
     def __init__(self, T: int, B: int, H: int, dtype: np.dtype, cuts: Cuts) -> None:
@@ -87,6 +89,7 @@ class Tape:
         self.c = np.zeros((T + 1, B, H), dtype)
         self.s = np.empty((T, B, H), dtype)
         self.x: Array | None = None
+        self.mask: Array | None = None  # (T, B, H), or None: nothing is dropped
         self.cuts = cuts
         self.tiling = cuts.of(B, H, H) if T >= ENOUGH_STEPS_TO_CUT else Tiling(B, H)
         self.recurrent = np.empty((4, B, H), dtype)  # h_prev W_h; on the way back da W_h^T
@@ -121,7 +124,9 @@ class Factors:
         self.da_ifg_dc = np.empty((3, size, B, H), dtype)
         self.steps = [(self.dc_dh[t], self.da_o_dh[t], self.da_ifg_dc[:, t]) for t in range(size)]
 
-    def compute(self, tape: Tape, start: int, stop: int, squash: Squash) -> None:
+    def compute(
+        self, tape: Tape, start: int, stop: int, squash: Squash, input_gate: InputGate
+    ) -> None:
         n = stop - start
         o, i, f, g = tape.gates[:, start:stop]
         s, c_prev = tape.s[start:stop], tape.c[start:stop]
@@ -137,9 +142,15 @@ class Factors:
         da_i *= g
         _sigmoid_derivative(f, da_f)
         da_f *= c_prev
+        for rows, lanes in zip(da_f, tape.begins[start:stop], strict=True):
+            forget(lanes, rows)
         np.multiply(g, g, out=da_g)
         np.subtract(1.0, da_g, out=da_g)
         da_g *= i
+        if tape.mask is not None:
+            da_i *= tape.mask[start:stop]
+            da_g *= tape.mask[start:stop]
+        input_gate.backward(i, f, da_i, da_f)
 
 
 def forget(lanes: Places | None, rows: Array) -> None:
@@ -173,6 +184,7 @@ class Layer(ABC):
         reach = 1.0 / np.sqrt(H)
         self.hidden_size = H
         self.squash = squash
+        self.input_gate = start.input_gate
         self.cuts = start.cuts
         self.W_x = Parameter(uniform(rng, (4, D, H), start.input_reach or reach, start.dtype))
         self.W_h = Parameter(uniform(rng, (4, H, H), reach, start.dtype))
@@ -234,7 +246,8 @@ class LSTM(Layer):
         self, x: Array, state: State, tape: Tape, mask: Array | None = None
     ) -> tuple[Array, State]:
         assert mask is None, "recurrent dropout is not defined for this cell"
-        times_W_h, squash, i_g = tape.times(self.W_h.value), self.squash.forward, tape.product
+        times_W_h, i_g = tape.times(self.W_h.value), tape.product
+        squash, bound = self.squash.forward, self.input_gate.bound
         tape.x = x
         tape.h[0], tape.c[0] = state
         project(x, self.W_x.value, self.b.value, out=tape.gates, cuts=self.cuts)
@@ -244,8 +257,9 @@ class LSTM(Layer):
             forget(begins, a)
             a += gates
             activate(a, out=gates)
-            forget(begins, f)
+            bound(i, f, i_g)
             np.multiply(f, c_prev, out=c)
+            forget(begins, c)
             np.multiply(i, g, out=i_g)
             np.add(c, i_g, out=c)
             squash(c, s)
@@ -258,7 +272,7 @@ class LSTM(Layer):
         times_W_h_T, dh_c = tape.times(self.W_h.value.transpose(0, 2, 1)), tape.product
         dh, dc = self.zero_state(dout.shape[1]) if dstate is None else map(np.copy, dstate)
         for start, stop in tape.blocks_from_the_end():
-            tape.factors.compute(tape, start, stop, self.squash)
+            tape.factors.compute(tape, start, stop, self.squash, self.input_gate)
             for t in range(stop - 1, start - 1, -1):
                 dc_dh, da_o_dh, da_ifg_dc = tape.factors.steps[t - start]
                 step = tape.steps[t]
@@ -271,6 +285,7 @@ class LSTM(Layer):
                 np.multiply(dc, da_ifg_dc, out=da[1:])
                 dc, dh_c = dh_c, dc
                 np.add.reduce(times_W_h_T(da), axis=0, out=dh)
+                forget(tape.begins[t], dc)
                 forget(tape.begins[t], dh)
         return weight_gradients(tape, self.W_x, self.W_h, self.b), State(dh, dc.copy())
 

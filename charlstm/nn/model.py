@@ -12,6 +12,7 @@ from charlstm.nn.cells import CELLS, Start, State, Tape
 from charlstm.nn.cuts import BY_RULE, Cuts
 from charlstm.nn.dropout import Dropout, dropout_mask
 from charlstm.nn.embedding import Embedding
+from charlstm.nn.gates import INPUT_GATES
 from charlstm.nn.linear import Linear
 from charlstm.nn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from charlstm.nn.parameter import Array, Parameter, flatten
@@ -35,6 +36,12 @@ class Shape:
     forget_bias: float = 1.0
     norm_epsilon: float = 1e-5
     dtype: str = "float32"
+    input_gate: str = "free"
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether its layers compute what other programs call an LSTM."""
+        return self.cell == "lstm" and self.input_gate == "free"
 
 
 def parameter_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
@@ -99,7 +106,11 @@ class CharLM:
         V, H, E = shape.vocabulary_size, shape.hidden_size, shape.embedding_size
         self.embedding = Embedding(V, E, rng, dtype) if E else None
         start = Start(
-            forget_bias=shape.forget_bias, norm_epsilon=shape.norm_epsilon, dtype=dtype, cuts=cuts
+            forget_bias=shape.forget_bias,
+            norm_epsilon=shape.norm_epsilon,
+            input_gate=INPUT_GATES[shape.input_gate],
+            dtype=dtype,
+            cuts=cuts,
         )
         first = replace(start, input_reach=INPUT_GAIN / float(np.sqrt(E or 1)))
         build = CELLS[shape.cell].build

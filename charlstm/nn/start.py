@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlstm.nn.cuts import BY_RULE, Cuts
+from charlstm.nn.gates import INPUT_GATES, InputGate
 
 
 @dataclass(frozen=True)
@@ -18,5 +19,6 @@ class Start:
     input_reach: float | None = None
     forget_bias: float = 1.0
     norm_epsilon: float = 1e-5
+    input_gate: InputGate = INPUT_GATES["free"]
     dtype: type = np.float32
     cuts: Cuts = BY_RULE

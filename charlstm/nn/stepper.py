@@ -117,7 +117,7 @@ class _FastLayer:
         self._c = state.c.copy()
         self._looked_up = np.empty((4, B, H), dtype)
         self._s, self._product = np.empty((B, H), dtype), np.empty((B, H), dtype)
-        self._squash = layer.squash.forward
+        self._bound, self._squash = layer.input_gate.bound, layer.squash.forward
 
     def restart(self, lanes: Array, state: State) -> None:
         self._h[lanes], self._c[lanes] = state
@@ -138,6 +138,7 @@ class _FastLayer:
         """From pre-activations to h."""
         activate_halved(a, out=a)
         o, i, f, g = a
+        self._bound(i, f, self._product)
         c = self._c
         c *= f
         c += np.multiply(i, g, out=self._product)

@@ -24,8 +24,8 @@ def test_a_sound_model(config: str, capsys) -> None:
     assert err == ""
     first, _, head, *rows, _, verdict = out.splitlines()
     assert first == (
-        "lstm, float64, shrunk: layers 1, hidden_size 5, embedding_size 0, 6 steps, 3 sequences, "
-        "7 characters"
+        "lstm, input gate free, float64, shrunk: layers 1, hidden_size 5, embedding_size 0,"
+        " 6 steps, 3 sequences, 7 characters"
     )
     assert head.split() == ["shape", "largest", "error"]
     names = [row.split()[0] for row in rows]

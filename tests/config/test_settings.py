@@ -430,6 +430,7 @@ UNUSUAL = {
     "data.replacement": "~",
     "data.new_characters": "grow",
     "model.cell": "layer-norm",
+    "model.input_gate": "capped",
     "model.recurrent_dropout": 0.1 + 0.2,
     "model.forget_bias": -1.0,
     "model.norm_epsilon": 1e-12,

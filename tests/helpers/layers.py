@@ -1,17 +1,40 @@
 """Layers for tests: away from their start, where gains of 1 and biases of 0 would hide errors."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from charlstm.nn.cells import CELLS, Start, State
+from charlstm.nn.gates import INPUT_GATES
+from charlstm.nn.model import Shape
 
-CELL_NAMES = sorted(CELLS)
+CAPPED = " capped"
+CELL_NAMES = [name + end for end in ("", CAPPED) for name in sorted(CELLS)]
+"""Every cell, with a free input gate and with a capped one: "lstm", "lstm capped"."""
 
 
-def random_layer(cell: str, D: int, H: int, seed: int = 3, dtype: type = np.float64) -> Any:
-    rng = np.random.default_rng(seed)
-    layer = CELLS[cell].build(D, H, rng, Start(dtype=dtype))
+def kind_of(name: str) -> dict[str, str]:
+    """What `Shape` and the settings of ``model`` call it."""
+    return {
+        "cell": name.removesuffix(CAPPED),
+        "input_gate": "capped" if name.endswith(CAPPED) else "free",
+    }
+
+
+def settings_of(name: str) -> dict[str, str]:
+    return {f"model.{setting}": value for setting, value in kind_of(name).items()}
+
+
+def shape_of(V: int, name: str, *sizes: Any, **others: Any) -> Shape:
+    kind = kind_of(name)
+    return replace(Shape(V, kind["cell"], *sizes, **others), input_gate=kind["input_gate"])
+
+
+def random_layer(name: str, D: int, H: int, seed: int = 3, dtype: type = np.float64) -> Any:
+    rng, kind = np.random.default_rng(seed), kind_of(name)
+    start = Start(dtype=dtype, input_gate=INPUT_GATES[kind["input_gate"]])
+    layer = CELLS[kind["cell"]].build(D, H, rng, start)
     for parameter in layer.parameters().values():
         parameter.value += (0.4 * rng.standard_normal(parameter.value.shape)).astype(dtype)
     return layer

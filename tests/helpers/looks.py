@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from layers import shape_of
 
 from charlstm.look.cells.activations import ItemStarts
 from charlstm.look.cells.findings import Findings, findings_of
 from charlstm.look.cells.page import page
 from charlstm.look.cells.text import Text
-from charlstm.nn.model import CharLM, Shape
+from charlstm.nn.model import CharLM
 from charlstm.text.vocabulary import Vocabulary
 
 TEXT = 'She said: "No (not [yet]) <b>!"\n\nAnd so, in 1871,\x1b\n"</script><!-- é' + " it was." * 20
@@ -29,7 +30,7 @@ def a_look(
     begins: Sequence[int] = (),
 ) -> tuple[Findings, CharLM, Vocabulary]:
     vocabulary = Vocabulary.of_characters(map(ord, text))
-    shape = Shape(vocabulary.size, cell, layers, H, embedding_size)
+    shape = shape_of(vocabulary.size, cell, layers, H, embedding_size)
     model = CharLM(shape, seed=4)
     rng = np.random.default_rng(8)
     model.values += 0.4 * rng.standard_normal(model.values.shape).astype(np.float32)

@@ -6,11 +6,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from layers import kind_of, settings_of, shape_of
 from places import ROOT
 from tiny import tiny_config, train
 
 from charlstm.config.reading import config_from_dict
-from charlstm.nn.model import CharLM, Shape
+from charlstm.nn.model import CharLM
 from charlstm.saved.checkpoint import LoadedModel, TextIdentity, load_model
 from charlstm.saved.progress import Progress
 from charlstm.text.vocabulary import Vocabulary
@@ -18,7 +19,10 @@ from charlstm.text.vocabulary import Vocabulary
 PROSE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 """Real text: some 6,000 characters of English and Markdown."""
 
-CELLS = [("lstm", 0), ("simple", 5), ("layer-norm", 0), ("layer-norm", 5)]
+CELLS = [
+    *(("lstm", 0), ("simple", 5), ("layer-norm", 0), ("layer-norm", 5)),
+    *(("lstm capped", 5), ("simple capped", 0), ("layer-norm capped", 0)),
+]
 
 
 def a_model(
@@ -36,13 +40,13 @@ def a_model(
     codes = text.encode("utf-8") if unit == "bytes" else map(ord, text)
     make = Vocabulary.of_bytes if unit == "bytes" else Vocabulary.of_characters
     vocabulary = make(codes)
-    model = CharLM(Shape(vocabulary.size, cell, layers, hidden_size, embedding_size), seed=4)
+    model = CharLM(shape_of(vocabulary.size, cell, layers, hidden_size, embedding_size), seed=4)
     rng = np.random.default_rng(8)
     model.values += 0.1 * rng.standard_normal(model.values.shape).astype(np.float32)
     settings = {
         "data": {"files": "sea.txt", "unit": unit} | data,
-        "model": {
-            "cell": cell,
+        "model": kind_of(cell)
+        | {
             "layers": layers,
             "hidden_size": hidden_size,
             "embedding_size": embedding_size,
@@ -65,7 +69,6 @@ def trained_model(cell: str, embedding_size: int) -> LoadedModel:
     """One that has learned something of `PROSE`."""
     few = {
         "data.validation_fraction": 0.1,
-        "model.cell": cell,
         "model.embedding_size": embedding_size,
         "model.hidden_size": 23,
         "training.steps": 60,
@@ -75,7 +78,7 @@ def trained_model(cell: str, embedding_size: int) -> LoadedModel:
         "evaluation.every": 0,
     }
     with TemporaryDirectory() as folder:
-        train(tiny_config(Path(folder), PROSE, **few), Path(folder) / "run")
+        train(tiny_config(Path(folder), PROSE, **few | settings_of(cell)), Path(folder) / "run")
         return load_model(Path(folder) / "run")
 
 

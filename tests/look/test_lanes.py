@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from layers import CELL_NAMES
+from layers import CELL_NAMES, shape_of
 
 from charlstm.look import lanes
 from charlstm.look.lanes import lane_losses
@@ -23,7 +23,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model_of(cell: str = "lstm") -> CharLM:
-    return CharLM(Shape(V, cell, layers=2, hidden_size=6, dtype="float64"), seed=3)
+    return CharLM(shape_of(V, cell, layers=2, hidden_size=6, dtype="float64"), seed=3)
 
 
 def together(losses) -> np.ndarray:

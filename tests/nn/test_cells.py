@@ -14,7 +14,7 @@ every_cell = pytest.mark.parametrize("cell", CELL_NAMES)
 
 
 def masks(cell: str, rng: np.random.Generator) -> np.ndarray | None:
-    return (rng.random((T, B, H)) > 0.3) / 0.7 if cell == "layer-norm" else None
+    return (rng.random((T, B, H)) > 0.3) / 0.7 if "layer-norm" in cell else None
 
 
 @every_cell
@@ -192,10 +192,39 @@ def test_float32_is_float64_rounded(cell: str, rng) -> None:
 
 @every_cell
 def test_the_start_of_a_cell_is_a_function_of_the_generator(cell: str) -> None:
-    first, again = (CELLS[cell].build(D, H, np.random.default_rng(5), Start()) for _ in range(2))
-    other = CELLS[cell].build(D, H, np.random.default_rng(6), Start())
+    first, again, other = (random_layer(cell, D, H, seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first.W_h.value, again.W_h.value)
     assert np.all(first.W_h.value != other.W_h.value)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cap_lowers_some_input_gates_and_none_else(cell: str, rng) -> None:
+    """Without what came before, i and f are those of the free cell."""
+    x, state, mask = rng.standard_normal((1, B, D)), random_state(B, H, rng), None
+    gates = []
+    for name in (cell, f"{cell} capped"):
+        layer = random_layer(name, D, H)
+        tape = layer.tape(1, B)
+        layer.forward(x, state, tape, mask)
+        gates.append(tape.gates[:, 0].copy())
+    (o, i, f, g), (_, capped, _, _) = gates
+    np.testing.assert_array_equal(gates[1][[0, 2, 3]], [o, f, g])
+    np.testing.assert_array_equal(capped, np.minimum(i, 1 - f))
+    assert 0 < np.count_nonzero(capped < i) < i.size
+
+
+def test_a_capped_cell_stays_within_its_bounds(rng) -> None:
+    """However large its weights: what the simple cell needs, whose h is c times o."""
+    ends = []
+    for name in ("simple", "simple capped"):
+        layer = random_layer(name, D, H)
+        for parameter in layer.parameters().values():
+            parameter.value *= 30
+        x = np.repeat(rng.standard_normal((1, B, D)), 100, axis=0)
+        ends.append(layer.forward(x, layer.zero_state(B), layer.tape(100, B))[1])
+    free, capped = ends
+    assert np.abs(free.c).max() > 20
+    assert np.abs(capped.c).max() <= 1
 
 
 def test_start_reaches_every_cell() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from layers import CELL_NAMES
+from layers import CELL_NAMES, shape_of
 
 from charlstm.nn.growing import take_over
 from charlstm.nn.loss import softmax_cross_entropy
@@ -20,7 +20,7 @@ cells_and_inputs = pytest.mark.parametrize(
 
 def pair(cell: str, embedding_size: int, dtype: str = "float32") -> tuple[CharLM, CharLM]:
     """A model with some values, and one of 8 characters that took over its 5."""
-    shape = Shape(V, cell, 2, H, embedding_size, dtype=dtype)
+    shape = shape_of(V, cell, 2, H, embedding_size, dtype=dtype)
     source = CharLM(shape, seed=4)
     source.values += np.random.default_rng(5).standard_normal(source.values.shape).astype(dtype)
     grown = CharLM(replace(shape, vocabulary_size=V + NEW), seed=6)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from layers import CELL_NAMES
+from layers import CELL_NAMES, shape_of
 
 from charlstm.look.gradients.gradcheck import Sizes, check_model
 from charlstm.nn import lstm as lstm_module
@@ -16,7 +16,7 @@ every_input = pytest.mark.parametrize("embedding_size", [0, E])
 
 
 def model_and_batch(cell: str, embedding_size: int, rng, dtype: str = "float64"):
-    model = CharLM(Shape(V, cell, 2, H, embedding_size, dtype=dtype), seed=4)
+    model = CharLM(shape_of(V, cell, 2, H, embedding_size, dtype=dtype), seed=4)
     model.values += (0.3 * rng.standard_normal(model.values.shape)).astype(dtype)
     ids, targets = rng.integers(V, size=(T, B)), rng.integers(V, size=(T, B))
     return model, ids, targets
@@ -37,7 +37,7 @@ def test_gradients_against_differences(
 ) -> None:
     """With both dropouts, masks held, and several blocks of factors in a sequence."""
     monkeypatch.setattr(lstm_module, "FACTOR_BLOCK", 2 * SMALL.B * SMALL.hidden_size)
-    shape = Shape(V, cell, layers, H, embedding_size, forget_bias=0.5)
+    shape = shape_of(V, cell, layers, H, embedding_size, forget_bias=0.5)
     rows = check_model(shape, dropout=0.3, recurrent_dropout=0.25, seed=5, sizes=SMALL)
     names = [row.name for row in rows]
     assert "state.0.h" in names
@@ -51,7 +51,7 @@ def test_gradients_against_differences(
 @every_cell
 @every_input
 def test_names_and_shapes_are_known_beforehand(cell: str, embedding_size: int) -> None:
-    shape = Shape(V, cell, 3, H, embedding_size)
+    shape = shape_of(V, cell, 3, H, embedding_size)
     model = CharLM(shape)
     actual = {name: p.value.shape for name, p in model.parameters().items()}
     assert actual == parameter_shapes(shape)
@@ -74,7 +74,7 @@ def test_parameters_are_views_of_the_flat_vectors() -> None:
 
 @every_cell
 def test_the_start_is_a_function_of_the_seed(cell: str) -> None:
-    shape = Shape(V, cell, 2, H, E)
+    shape = shape_of(V, cell, 2, H, E)
     first, again, other = CharLM(shape, 1), CharLM(shape, 1), CharLM(shape, 2)
     np.testing.assert_array_equal(first.values, again.values)
     drawn = np.flatnonzero(first.values != other.values)
@@ -204,7 +204,7 @@ def test_masks_are_drawn_only_where_asked_for() -> None:
 @every_cell
 def test_float32_is_float64_rounded(cell: str, rng) -> None:
     rounded, ids, targets = model_and_batch(cell, E, rng, "float32")
-    exact = CharLM(Shape(V, cell, 2, H, E, dtype="float64"))
+    exact = CharLM(shape_of(V, cell, 2, H, E, dtype="float64"))
     exact.values[:] = rounded.values
     loss, grads, _ = gradients_of(rounded, ids, targets)
     exact_loss, exact_grads, _ = gradients_of(exact, ids, targets)

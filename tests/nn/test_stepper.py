@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from layers import CELL_NAMES, shape_of
 
 from charlstm.nn import stepper
-from charlstm.nn.cells import CELLS
 from charlstm.nn.lstm import State
-from charlstm.nn.model import CharLM, Shape
+from charlstm.nn.model import CharLM
 from charlstm.nn.stepper import FastStepper, PlainStepper, stepper_for
 from charlstm.nn.tiles import Tiling
 
@@ -14,14 +14,7 @@ V, H, B, STEPS = 7, 6, 4, 9
 
 
 def model_and_states(cell: str, embedding_size: int, layers: int) -> tuple[CharLM, list[State]]:
-    shape = Shape(
-        V,
-        cell=cell,
-        layers=layers,
-        hidden_size=H,
-        embedding_size=embedding_size,
-        dtype="float64",
-    )
+    shape = shape_of(V, cell, layers, H, embedding_size, dtype="float64")
     rng = np.random.default_rng(layers)
     model = CharLM(shape, seed=2)
     model.values[...] = rng.standard_normal(model.values.shape)
@@ -33,7 +26,7 @@ def model_and_states(cell: str, embedding_size: int, layers: int) -> tuple[CharL
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("embedding_size", [0, 5])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_steps_equal_one_forward_pass(cell: str, embedding_size: int, layers: int) -> None:
     model, states = model_and_states(cell, embedding_size, layers)
     ids = np.random.default_rng(1).integers(0, V, (STEPS, B))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layers import CELL_NAMES, settings_of
 from places import DOCS, ROOT
 from tiny import tiny_config, train, write_checkpoint
 
@@ -59,13 +60,16 @@ def trained(folder: Path, **settings: Any) -> LoadedModel:
     return load_model(folder / "run")
 
 
-OTHERS: list[tuple[str, int]] = [("simple", 0), ("simple", 7), ("layer-norm", 0), ("layer-norm", 7)]
+OTHERS: list[tuple[str, int]] = [
+    *(("simple", 0), ("simple", 7), ("layer-norm", 0), ("layer-norm", 7)),
+    *(("lstm capped", 0), ("lstm capped", 7), ("simple capped", 7), ("layer-norm capped", 0)),
+]
 """Cells for which others have no module: with one-hot input, and embedded."""
 
 
 @cache
 def other_cell(cell: str, embedding_size: int) -> LoadedModel:
-    settings = {"model.cell": cell, "model.embedding_size": embedding_size}
+    settings = {"model.embedding_size": embedding_size} | settings_of(cell)
     settings |= {"training.steps": 80, "training.learning_rate": 0.003, "model.norm_epsilon": 1e-3}
     with TemporaryDirectory() as folder:
         return trained(Path(folder), **settings)
@@ -345,10 +349,10 @@ def test_npz_holds_our_arrays_and_what_they_mean(loaded: LoadedModel, tmp_path: 
 # There and back
 
 
-@pytest.mark.parametrize("cell", ["lstm", "simple", "layer-norm"])
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("embedding_size", [0, 4])
 def test_what_was_exported_comes_back_bit_for_bit(tmp_path: Path, cell: str, embedding_size: int):
-    settings = {"model.cell": cell, "model.embedding_size": embedding_size, "training.steps": 3}
+    settings = {"model.embedding_size": embedding_size, "training.steps": 3} | settings_of(cell)
     loaded = trained(tmp_path, **settings, **{"model.norm_epsilon": 1e-4})
     export(loaded, tmp_path / "a.safetensors")
     write_checkpoint(tmp_path / "back.ckpt", import_checkpoint(tmp_path / "a.safetensors"))

@@ -115,6 +115,7 @@ def test_unknown_characters_may_be_replaced(source: Path, tmp_path: Path):
         ("model.layers", 1, "model.layers is 1 (there: 2)"),
         ("model.embedding_size", 4, "model.embedding_size is 4 (there: 0)"),
         ("model.cell", "simple", "model.cell is simple (there: lstm)"),
+        ("model.input_gate", "capped", "model.input_gate is capped (there: free)"),
         ("model.dtype", "float64", "model.dtype is float64 (there: float32)"),
         ("data.unit", "bytes", "data.unit is bytes (there: characters)"),
     ],

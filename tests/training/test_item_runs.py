@@ -42,6 +42,7 @@ def exact(model, items: Items) -> float:
         {},
         {"data.items": "a\n"},
         {"model.cell": "layer-norm", "model.dropout": 0.2, "model.recurrent_dropout": 0.2},
+        {"model.cell": "simple", "model.input_gate": "capped"},
         {"model.cell": "simple", "training.batch_size": 5, "training.sequence_length": 2},
     ],
 )

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from layers import CELL_NAMES, settings_of
 from places import GOLDEN
 from tiny import (
     TEXT,
@@ -54,7 +55,7 @@ EVERYTHING = {  # the hardest case: all that a checkpoint must restore is in use
 }
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    **{f"cell {name}": {"model.cell": name, "model.dropout": 0.3} for name in CELLS},
+    **{f"cell {name}": settings_of(name) | {"model.dropout": 0.3} for name in CELL_NAMES},
     **{
         f"optimizer {name}": {"training.optimizer": name, "model.dropout": 0.3}
         for name in OPTIMIZERS

@@ -38,12 +38,15 @@ def losses(rows: list[dict[str, Any]]) -> list[float]:
     return [row.get("train_loss", row.get("val_loss")) for row in rows]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_number_of_workers_changes_rounding_only(tmp_path: Path, dtype: str) -> None:
-    alone = losses(trained(tmp_path / "1", 1, **{"model.dtype": dtype}))
+@pytest.mark.parametrize(("dtype", "input_gate"), [("float32", "free"), ("float64", "capped")])
+def test_the_number_of_workers_changes_rounding_only(
+    tmp_path: Path, dtype: str, input_gate: str
+) -> None:
+    settings = {"model.dtype": dtype, "model.input_gate": input_gate}
+    alone = losses(trained(tmp_path / "1", 1, **settings))
     assert len(alone) == 200 + 4
     for workers in (2, 3):
-        shared = losses(trained(tmp_path / str(workers), workers, **{"model.dtype": dtype}))
+        shared = losses(trained(tmp_path / str(workers), workers, **settings))
         assert shared == pytest.approx(alone, rel=EXACTNESS[dtype], abs=0)
         assert shared != alone
 

@@ -134,7 +134,7 @@ class _LayerBackward:
     def _local_of(self, tape: Tape, begins: NDArray[np.bool_]) -> _Local:
         steps = len(tape.s)
         factors = Factors(steps, 1, self._H, tape.s.dtype)
-        factors.compute(tape, 0, steps, self._layer.squash)
+        factors.compute(tape, 0, steps, self._layer.squash, self._layer.input_gate)
         f = tape.gates[GATES.index("f"), :, 0].copy()
         da_ifg_dc = factors.da_ifg_dc[:, :, 0].transpose(1, 0, 2)
         goes_on = (~begins[:, np.newaxis]).astype(f.dtype)
@@ -162,7 +162,7 @@ class _LayerBackward:
         if self._norms is not None:
             n, r = (self._norms[k][rows].transpose(1, 0, 2) for k in (0, 1))
             self._norm.step(da.transpose(1, 0, 2), n.copy(), r)
-        dc *= f
+        dc *= f * goes_on
         back: Array = da.reshape(len(da), -1) @ self._W_back
         self._dh = back[:, : self._H] * goes_on
         return back[:, self._H :]

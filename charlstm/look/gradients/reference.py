@@ -45,6 +45,7 @@ def lstm_forward(w: Weights, x: Array, h_prev: Array, c_prev: Array) -> Quantiti
     q.f = sigmoid(q.a_f)
     q.o = sigmoid(q.a_o)
     q.g = np.tanh(q.a_g)
+    q.i = np.minimum(q.i, 1.0 - q.f) if w.is_capped else q.i
     q.c = q.f * c_prev + q.i * q.g
     q.s = q.c if w.is_simple else np.tanh(q.c)
     q.h = q.o * q.s
@@ -63,6 +64,7 @@ def lstm_backward(
     d.dg = d.dc * q.i
     d.df = d.dc * q.c_prev
     d.di = d.dc * q.g
+    d.di, d.df = through_the_cap(q, d) if w.is_capped else (d.di, d.df)
     d.da_g = d.dg * (1.0 - q.g**2)
     d.da_f = d.df * q.f * (1.0 - q.f)
     d.da_i = d.di * q.i * (1.0 - q.i)
@@ -70,6 +72,11 @@ def lstm_backward(
     through_the_matrices(w, d)
     d.dc_prev = d.dc * q.f
     return d
+
+
+def through_the_cap(q: Quantities, d: Quantities) -> tuple[Array, Array]:
+    to_f = np.where(q.i < 1.0 - q.f, 0.0, d.di)
+    return d.di - to_f, d.df - to_f
 
 
 def through_the_matrices(w: Weights, d: Quantities) -> None:
@@ -117,6 +124,7 @@ def layer_norm_forward(w: Weights, x: Array, h_prev: Array, c_prev: Array) -> Qu
     q.f = sigmoid(q.p_f)
     q.o = sigmoid(q.p_o)
     q.g = np.tanh(q.p_g)
+    q.i = np.minimum(q.i, 1.0 - q.f) if w.is_capped else q.i
     q.u = q.f * c_prev + q.i * q.g
     q.n_c, q.r_c = normalise(q.u, w.epsilon)
     q.c = w.gain_c * q.n_c + w.shift_c
@@ -144,6 +152,7 @@ def layer_norm_backward(
     d.dg = d.du * q.i
     d.df = d.du * q.c_prev
     d.di = d.du * q.g
+    d.di, d.df = through_the_cap(q, d) if w.is_capped else (d.di, d.df)
     d.dp_g = d.dg * (1.0 - q.g**2)
     d.dp_f = d.df * q.f * (1.0 - q.f)
     d.dp_i = d.di * q.i * (1.0 - q.i)

@@ -15,7 +15,7 @@ from charlstm.look.gradients.reference import Named, Quantities, Weights
 from charlstm.nn.cells import Layer
 from charlstm.nn.finite import quiet, require_finite
 from charlstm.nn.gate_names import by_gate
-from charlstm.nn.gates import IDENTITY
+from charlstm.nn.gates import IDENTITY, INPUT_GATES
 from charlstm.nn.layer_norm_lstm import LayerNormLSTM
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
@@ -75,7 +75,7 @@ class Network:
 
 def _weights(layer: Layer) -> Weights:
     arrays = {name: p.value.astype(np.float64) for name, p in layer.parameters().items()}
-    w = Weights(**by_gate(arrays))
+    w = Weights(**by_gate(arrays), is_capped=layer.input_gate is INPUT_GATES["capped"])
     if isinstance(layer, LayerNormLSTM):
         w.epsilon, w.forget_bias = layer.epsilon, layer.forget_bias
     else:

@@ -62,9 +62,8 @@ def format_of(path: Path) -> str:
 
 
 def _safetensors(loaded: LoadedModel) -> Chunks:
-    """The ``lstm`` cell under PyTorch's names; others, which it does not have, under ours."""
-    is_known = loaded.model.shape.cell == "lstm"
-    arrays = _state_dict(loaded) if is_known else _parameters(loaded)
+    """An LSTM under PyTorch's names; other cells, which it does not have, under ours."""
+    arrays = _state_dict(loaded) if loaded.model.shape.is_standard else _parameters(loaded)
     try:
         return tensor_chunks(arrays, describe(loaded))
     except ValueError:
@@ -110,7 +109,7 @@ FORMATS: dict[str, Callable[[LoadedModel], Chunks]] = {
 
 def _state_dict(loaded: LoadedModel) -> dict[str, Array]:
     shape = loaded.model.shape
-    to_names = to_torch if shape.cell == "lstm" else to_module
+    to_names = to_torch if shape.is_standard else to_module
     return to_names(_parameters(loaded), shape.layers)
 
 

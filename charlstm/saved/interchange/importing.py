@@ -47,7 +47,8 @@ def _checkpoint(
     vocabulary, order = given or described_vocabulary(texts)
     if "charlstm" in texts:
         config = described_config(texts)
-        parameters = dict(arrays) if config.model.cell != "lstm" else from_torch(arrays)[0]
+        is_standard = shape_of(config, vocabulary.size).is_standard
+        parameters = from_torch(arrays)[0] if is_standard else dict(arrays)
     else:
         parameters, sizes = from_torch(arrays)
         config = _config_for(parameters, sizes, vocabulary)

@@ -5,12 +5,11 @@ ONNX's LSTM has the gates in the order i, o, f, c (its c is our g), weights ``(1
 
 For other cells there is no operator. The ``simple`` one could be an LSTM whose last activation is
 ``Affine``, but how ``activation_alpha`` and ``activation_beta`` are dealt out to the activations is
-stated so loosely that runtimes differ, without an error. So the steps of both are written out in
-plain operators, as the body of a Scan.
+stated so loosely that runtimes differ, without an error. So their steps, and those of any cell with
+a capped input gate, are written out in plain operators, as the body of a Scan.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,10 +97,18 @@ def _columns(W: Array) -> Array:
     return W.transpose(1, 0, 2).reshape(W.shape[1], -1)
 
 
+def _lstm(layer: Layer, a: str, c_prev: str) -> tuple[str, str]:
+    o, c = _cell(layer, _with_bias(layer, a), c_prev)
+    return layer.nodes.value("Mul", o, layer.nodes.value("Tanh", c)), c
+
+
 def _simple(layer: Layer, a: str, c_prev: str) -> tuple[str, str]:
-    nodes, b = layer.nodes, layer.constant("b", layer.arrays["b"].reshape(-1))
-    o, c = _cell(nodes, nodes.value("Add", a, b), c_prev)
-    return nodes.value("Mul", o, c), c
+    o, c = _cell(layer, _with_bias(layer, a), c_prev)
+    return layer.nodes.value("Mul", o, c), c
+
+
+def _with_bias(layer: Layer, a: str) -> str:
+    return layer.nodes.value("Add", a, layer.constant("b", layer.arrays["b"].reshape(-1)))
 
 
 def _layer_norm(layer: Layer, a: str, c_prev: str) -> tuple[str, str]:
@@ -113,16 +120,20 @@ def _layer_norm(layer: Layer, a: str, c_prev: str) -> tuple[str, str]:
     shift[GATES.index("f")] += layer.shape.forget_bias
     n = _normalised(layer, nodes.value("Reshape", a, by_gate))
     p = _affine(layer, n, arrays["gain"], shift)
-    o, u = _cell(nodes, nodes.value("Reshape", p, flat), c_prev)
+    o, u = _cell(layer, nodes.value("Reshape", p, flat), c_prev)
     c = _affine(layer, _normalised(layer, u), arrays["gain_c"], arrays["shift_c"])
     return nodes.value("Mul", o, nodes.value("Tanh", c)), c
 
 
-def _cell(nodes: Nodes, a: str, c_prev: str) -> tuple[str, str]:
+def _cell(layer: Layer, a: str, c_prev: str) -> tuple[str, str]:
     """The output gate, and ``f * c_prev + i * g``, from pre-activations ``(B, 4H)``."""
+    nodes = layer.nodes
     parts = [f"{a}_{gate}" for gate in GATES]
     nodes.node("Split", [a], parts, axis=1)
     o, i, f = (nodes.value("Sigmoid", part) for part in parts[:3])
+    if layer.shape.input_gate == "capped":
+        one = nodes.constant("one", np.array(1.0))
+        i = nodes.value("Min", i, nodes.value("Sub", one, f))
     new = nodes.value("Mul", i, nodes.value("Tanh", parts[3]))
     return o, nodes.value("Add", nodes.value("Mul", f, c_prev), new)
 
@@ -143,9 +154,11 @@ def _affine(layer: Layer, n: str, gain: Array, shift: Array) -> str:
     return layer.nodes.value("Add", scaled, layer.constant(f"shift_of_{names}", shift))
 
 
-LAYERS: dict[str, Callable[[Layer, str], str]] = {
-    "lstm": _operator,
-    "simple": partial(_scan, _simple),
-    "layer-norm": partial(_scan, _layer_norm),
-}
-"""What adds a layer that reads x, and returns the name of y."""
+STEPS: dict[str, Step] = {"lstm": _lstm, "simple": _simple, "layer-norm": _layer_norm}
+
+
+def add_layer(layer: Layer, x: str) -> str:
+    """Adds a layer that reads x; returns the name of y."""
+    if layer.shape.is_standard:
+        return _operator(layer, x)
+    return _scan(STEPS[layer.shape.cell], layer, x)

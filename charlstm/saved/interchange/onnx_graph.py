@@ -10,7 +10,7 @@ import numpy as np
 from charlstm.errors import ConfigError
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.interchange.description import describe
-from charlstm.saved.interchange.onnx_cells import LAYERS, Layer
+from charlstm.saved.interchange.onnx_cells import Layer, add_layer
 from charlstm.saved.interchange.onnx_nodes import Nodes
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what any onnxruntime since 1.12 reads
@@ -54,7 +54,7 @@ class _Graph:
             nodes.node("Split", [name, ones], [f"{name}_{k}" for k in layers], axis=0)
         for k in layers:
             layer = Layer(k, self._shape, self._parameters(f"lstm.{k}."), nodes)
-            x = LAYERS[self._shape.cell](layer, x)
+            x = add_layer(layer, x)
         for name in ("h", "c"):
             nodes.node("Concat", [f"{name}_{k}" for k in layers], [name], axis=0)
         scores = nodes.value("MatMul", x, self._constant("linear.W_y"))

@@ -1,7 +1,7 @@
 """The source of a module that a state_dict of ours fits, for the user to read and to keep.
 
-For ``lstm`` its recurrence is ``torch.nn.LSTM``; other cells, which PyTorch does not have, are
-written out. Nothing is pickled: the weights are plain tensors, and this is text.
+Where PyTorch has the cell, the recurrence is its ``torch.nn.LSTM``; others are written out. Nothing
+is pickled: the weights are plain tensors, and this is text.
 """
 
 from pathlib import Path
@@ -9,30 +9,27 @@ from string import Template
 
 from charlstm.errors import ConfigError
 from charlstm.messages import show
+from charlstm.nn.model import Shape
 from charlstm.pages.template import asset
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.interchange.description import characters_of
 from charlstm.system.files import read_exactly, reading, write_atomically
 
-CELLS = {
-    "lstm": ("lstm.txt",),
-    "simple": ("simple.txt", "layers.txt"),
-    "layer-norm": ("layer-norm.txt", "layers.txt"),
-}
-"""What the LSTM of each cell is made of."""
+CELLS = {"lstm": "plain.txt", "simple": "plain.txt", "layer-norm": "layer-norm.txt"}
+"""Where the step of each cell is written out."""
+SQUASHED = {"lstm": "torch.tanh(c)", "simple": "c", "layer-norm": "torch.tanh(c)"}
+INPUT_GATES = {"free": "i", "capped": "torch.minimum(i, 1 - f)"}
 
 
 def module_source(loaded: LoadedModel) -> str:
     """Python, in ASCII: the vocabulary is a literal, whatever is in it."""
     shape, vocabulary = loaded.model.shape, loaded.vocabulary
     V, E = shape.vocabulary_size, shape.embedding_size
-    cell = "".join(map(_file, CELLS[shape.cell]))
-    numbers = {"forget_bias": shape.forget_bias, "epsilon": shape.norm_epsilon}
     one_hot = f"functional.one_hot(ids, {V}).to(self.linear.weight.dtype)"
     return Template(_file("model.txt")).substitute(
         description=f"{shape.cell} {shape.layers} x {shape.hidden_size}, step"
         f" {loaded.progress.step:,} of its training",
-        cell=Template(cell).substitute(numbers).removesuffix("\n"),
+        lstm=_file("lstm.txt").removesuffix("\n") if shape.is_standard else _written_out(shape),
         characters=ascii(characters_of(vocabulary)),
         unit=" (of each byte, U+0000 to U+00FF)" if vocabulary.unit == "bytes" else "",
         specials=_specials(loaded),
@@ -43,6 +40,17 @@ def module_source(loaded: LoadedModel) -> str:
         units=shape.hidden_size,
         layers=shape.layers,
     )
+
+
+def _written_out(shape: Shape) -> str:
+    parts = {
+        "forget_bias": shape.forget_bias,
+        "epsilon": shape.norm_epsilon,
+        "squashed": SQUASHED[shape.cell],
+        "bounded": INPUT_GATES[shape.input_gate],
+    }
+    source = _file(CELLS[shape.cell]) + _file("layers.txt")
+    return Template(source).substitute(parts).removesuffix("\n")
 
 
 def _specials(loaded: LoadedModel) -> str:

@@ -55,6 +55,7 @@ def _facts(loaded: LoadedModel) -> dict[str, Any]:
         "step": loaded.progress.step,
         "parameters": int(loaded.model.values.size),
         "cell": shape.cell,
+        "inputGate": shape.input_gate,
         "layers": shape.layers,
         "units": shape.hidden_size,
         "epsilon": shape.norm_epsilon,

@@ -66,10 +66,13 @@ def test_items_are_read_each_on_its_own(cell: str, size: int, ids: np.ndarray) -
     model, begins, end = a_model(cell), np.zeros(T, bool), 3
     begins[[0, 4, 5, 16]] = True
     pieces = list(pieces_of(model, ids, size, ItemStarts(begins, end)))
-    found = {name: np.concatenate([piece[name] for piece in pieces]) for name in ("p", "loss", "h")}
+    found = {
+        name: np.concatenate([piece[name] for piece in pieces])
+        for name in ("p", "loss", "h", "c", "f")
+    }
     for start, stop in pairwise([0, 4, 5, 16, T]):
         (alone,) = pieces_of(model, ids[start:stop], 64, None)
-        for name in ("p", "h"):
+        for name in ("p", "h", "c", "f"):
             np.testing.assert_allclose(found[name][start:stop], alone[name], rtol=1e-9)
         np.testing.assert_allclose(found["loss"][start : stop - 1], alone["loss"][:-1], rtol=1e-9)
         if stop < T:
@@ -80,10 +83,11 @@ def test_items_are_read_each_on_its_own(cell: str, size: int, ids: np.ndarray) -
 def pieces_of(
     model: CharLM, ids: np.ndarray, size: int, items: ItemStarts | None
 ) -> Iterator[dict[str, np.ndarray]]:
-    """What `read` gives, kept; ``h`` is that of the upper layer."""
+    """What `read` gives, kept; ``h``, ``c`` and ``f`` are those of the upper layer."""
     for piece in read(model, ids, size, items):
-        p, loss, h = piece.probabilities, piece.losses, activations(piece.tapes[-1], "h")
-        yield {"p": p.copy(), "loss": loss.copy(), "h": h.copy()}
+        found = {"p": piece.probabilities, "loss": piece.losses}
+        found |= {name: activations(piece.tapes[-1], name) for name in ("h", "c", "f")}
+        yield {name: array.copy() for name, array in found.items()}
 
 
 def test_losses_are_those_of_the_next_character(ids: np.ndarray) -> None:

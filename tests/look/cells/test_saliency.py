@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layers import shape_of
 
 from charlstm.look.cells.activations import ItemStarts, read
 from charlstm.look.cells.saliency import Saliency, affordable_interval
@@ -12,7 +13,7 @@ STEP = 1e-5
 
 
 def a_model(cell: str, embedding_size: int) -> CharLM:
-    shape = Shape(V, cell, 2, H, embedding_size, dtype="float64")
+    shape = shape_of(V, cell, 2, H, embedding_size, dtype="float64")
     model = CharLM(shape, seed=2)
     model.values += 0.4 * np.random.default_rng(5).standard_normal(model.values.shape)
     return model
@@ -56,7 +57,7 @@ def saliency_of(model: CharLM, ids: np.ndarray, size: int, interval: int = 1) ->
 
 
 @pytest.mark.parametrize("embedding_size", [0, 3], ids=["one-hot", "embedded"])
-@pytest.mark.parametrize("cell", ["lstm", "simple", "layer-norm"])
+@pytest.mark.parametrize("cell", ["lstm", "simple", "layer-norm", "layer-norm capped"])
 def test_finite_differences(cell: str, embedding_size: int, rng: np.random.Generator) -> None:
     ids = rng.integers(0, V, T)
     model = a_model(cell, embedding_size)
@@ -80,7 +81,7 @@ def test_pieces_and_intervals_change_nothing(cell: str, rng: np.random.Generator
 
 
 @pytest.mark.parametrize("size", [64, 5])
-@pytest.mark.parametrize("cell", ["lstm", "simple", "layer-norm"])
+@pytest.mark.parametrize("cell", ["lstm", "simple capped", "layer-norm"])
 def test_no_gradient_passes_where_an_item_begins(cell: str, size: int, rng) -> None:
     ids, end = rng.integers(0, V, T), 2
     begins = np.zeros(T, bool)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from layers import CELL_NAMES
+from layers import CELL_NAMES, shape_of
 
 from charlstm.look.gradients.gradcheck import (
     LIMIT,
@@ -48,7 +48,7 @@ def test_relative_error() -> None:
 
 
 def worst_errors(cell: str = "lstm", layers: int = 2) -> dict[str, float]:
-    rows = check_model(Shape(9, cell, layers, embedding_size=3), sizes=TINY, gate_by_gate=True)
+    rows = check_model(shape_of(9, cell, layers, embedding_size=3), sizes=TINY, gate_by_gate=True)
     return {row.name: row.error for row in rows if row.error > LIMIT}
 
 

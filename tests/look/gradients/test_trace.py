@@ -2,20 +2,20 @@
 
 import numpy as np
 import pytest
-from layers import CELL_NAMES
+from layers import CELL_NAMES, shape_of
 
 from charlstm.look.gradients import trace as trace_module
 from charlstm.look.gradients.trace import FallOff, Trace, trace
 from charlstm.nn.gate_names import by_gate
 from charlstm.nn.gates import GATES
-from charlstm.nn.model import CharLM, Shape
+from charlstm.nn.model import CharLM
 
 V, H, E, T = 6, 5, 4, 8
 
 
 def traced(cell: str, layers: int = 2, embedding_size: int = E, dtype: str = "float64"):
     rng = np.random.default_rng(8)
-    model = CharLM(Shape(V, cell, layers, H, embedding_size, 0.5, dtype=dtype), seed=4)
+    model = CharLM(shape_of(V, cell, layers, H, embedding_size, 0.5, dtype=dtype), seed=4)
     model.values += (0.3 * rng.standard_normal(model.values.shape)).astype(dtype)
     ids = rng.integers(V, size=T + 1)
     return model, ids, trace(model, ids)
@@ -55,7 +55,7 @@ def test_agrees_with_the_fast_path(cell: str, layers: int, embedding_size: int) 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_float32_model_is_traced_in_float64(cell: str) -> None:
     model, ids, passes = traced(cell, dtype="float32")
-    exact = CharLM(Shape(V, cell, 2, H, E, 0.5, dtype="float64"))
+    exact = CharLM(shape_of(V, cell, 2, H, E, 0.5, dtype="float64"))
     exact.values[:] = model.values
     again = trace(exact, ids)
     for name, gradient in passes.gradients.items():

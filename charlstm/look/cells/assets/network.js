@@ -86,10 +86,15 @@ class Network {
       for (let t = 0; t < this.T; t++) {
         const a = sum[t] * (norms ? norms[k * this.T + t] : 1) * gain + shift;
         sum[t] = isSigmoid ? 1 / (1 + Math.exp(-a)) : Math.tanh(a);
-        if (facts.gates[k] === "f" && this.begins[t]) sum[t] = 0;
       }
     });
+    if (facts.inputGate === "capped") this.cap(sums);
     return sums;
+  }
+
+  cap(gates) {
+    const [i, f] = ["i", "f"].map((gate) => gates[facts.gates.indexOf(gate)]);
+    for (let t = 0; t < this.T; t++) i[t] = Math.min(i[t], 1 - f[t]);
   }
 
   cell(gates, number, unit) {
@@ -101,7 +106,7 @@ class Network {
     const squashed = new Float32Array(this.T);
     let c = 0;
     for (let t = 0; t < this.T; t++) {
-      c = f[t] * c + i[t] * g[t];
+      c = (this.begins[t] ? 0 : f[t] * c) + i[t] * g[t];
       if (norms) c = (c - norms[4 * this.T + t]) * norms[5 * this.T + t] * gain + shift;
       if ((t + 1) % facts.anchor === 0) {
         c = anchors[unit * perUnit + (t + 1) / facts.anchor - 1] * facts.scales.anchors[number];

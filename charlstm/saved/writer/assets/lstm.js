@@ -6,6 +6,8 @@ const CELLS = {
   "layer-norm": { squash: Math.tanh, isNormed: true },
 };
 
+const INPUT_GATES = { "free": (i, f) => i, "capped": (i, f) => Math.min(i, 1 - f) };
+
 const sigmoid = (a) => 1 / (1 + Math.exp(-a));
 
 // out[r] += the dot product of row r of W with x. Four sums at a time do not wait for each other.
@@ -37,6 +39,7 @@ class Layer {
     const layer = new Layer();
     const name = (part) => `lstm.${number}.${part}`;
     Object.assign(layer, CELLS[facts.cell]);
+    layer.bounded = INPUT_GATES[facts.inputGate];
     layer.W_x = await matrix(name("W_x"));
     layer.W_h = await matrix(name("W_h"));
     for (const part of layer.isNormed ? ["gain", "shift", "gain_c", "shift_c"] : ["b"]) {
@@ -59,7 +62,8 @@ class Layer {
     addProduct(this.W_h, h, a);
     if (this.isNormed) this.normaliseGates();
     for (let u = 0; u < c.length; u++) {
-      c[u] = sigmoid(f[u]) * c[u] + sigmoid(i[u]) * Math.tanh(g[u]);
+      const keep = sigmoid(f[u]);
+      c[u] = keep * c[u] + this.bounded(sigmoid(i[u]), keep) * Math.tanh(g[u]);
     }
     if (this.isNormed) normalise(c, this.gain_c, this.shift_c);
     for (let u = 0; u < c.length; u++) h[u] = sigmoid(o[u]) * this.squash(c[u]);
