@@ -5,7 +5,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_FROM_API = ("Model", "Pace", "Score", "Training", "load", "train")
+_FROM_API = ("Model", "Pace", "Score", "Selection", "Training", "load", "train")
 
 
 def __getattr__(name: str) -> Any:

@@ -129,7 +129,7 @@ def test_names_of_the_package():
 
 def test_the_stub_tells_type_checkers_the_same_names():
     stub = (Path(charlstm.__file__).parent / "__init__.pyi").read_text()
-    for name in ("load", "train", "Model", "Score", "Training"):
+    for name in charlstm._FROM_API:
         assert f"import {name} as {name}\n" in stub
 
 

@@ -34,6 +34,13 @@ def read_samples(path: Path) -> list[Sample]:
     return [Sample(step, "\n".join(lines)) for step, lines in samples]
 
 
+def after_sampled_item(items: str) -> str:
+    """What stands after each item in a sample of a list (`data.items`): an item that may have
+    several lines has a blank one after it.
+    """
+    return "\n" if items == "lines" else "\n\n"
+
+
 def spread(samples: Sequence[Sample], most: int) -> list[Sample]:
     """At most ``most`` (2 or more) of them, from the first to the last, evenly."""
     if len(samples) <= most:

@@ -8,6 +8,7 @@ import numpy as np
 
 from charlstm.nn.model import CharLM
 from charlstm.nn.sampling import Choice, generate
+from charlstm.saved.samples import after_sampled_item
 from charlstm.text.marking import ItemRules
 from charlstm.text.vocabulary import Vocabulary
 
@@ -38,9 +39,10 @@ def written(model: CharLM, vocabulary: Vocabulary, length: int, seed: int) -> It
 def written_items(
     model: CharLM, vocabulary: Vocabulary, rules: ItemRules, length: int, seed: int
 ) -> Iterator[str]:
-    """As `written`, for a model of a list: item after item, each on lines of its own and after a
-    label if it has one; the last is cut off where it gets too long.
+    """As `written`, for a model of a list: item after item, as `after_sampled_item` parts them, and
+    after a label if it has one; the last is cut off where it gets too long.
     """
+    after = after_sampled_item(rules.separator)
     starts, end = rules.start_ids(vocabulary), rules.end_id(vocabulary)
     labels = [f"{label}\t" for label in vocabulary.labels] or [""]
     number = 0
@@ -55,7 +57,7 @@ def written_items(
         for one in takewhile(lambda one: int(one[0]) != end, ids):
             yield decoder.decode(one)
             length -= 1
-        yield decoder.decode(start[:0], final=True) + "\n"
+        yield decoder.decode(start[:0], final=True) + after
         length, number = length - 1, number + 1
 
 

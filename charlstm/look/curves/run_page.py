@@ -20,7 +20,7 @@ from charlstm.pages.template import asset, filled
 from charlstm.saved.checkpoint import Checkpoint
 from charlstm.saved.finding import newest_of, require_run, state_of
 from charlstm.saved.history import History
-from charlstm.saved.samples import Sample, read_samples, spread
+from charlstm.saved.samples import Sample, after_sampled_item, read_samples, spread
 
 METRICS = ("train_loss", "val_loss", "learning_rate", "grad_norm")
 MOST_SAMPLES = 12
@@ -49,7 +49,7 @@ def page(path: Path) -> str:
         "name": escape(names_of([path])[0]),
         "figures": "".join(tiles),
         "curves": curves(history),
-        "samples": "".join(_samples(samples)),
+        "samples": "".join(_samples(samples, checkpoint.config.data.items)),
         "settings": "".join(_settings(checkpoint)),
         "vocabulary": _vocabulary(checkpoint),
         "environment": _table(_environment(checkpoint)),
@@ -95,6 +95,13 @@ def _figures(
         last = getattr(progress, name)
         if last is not None:
             yield label, f"{bits(last):.4f}", f"bits per character; {last:.4f} nats"
+    of_items = history.finite("val_bits_per_item")
+    if of_items:
+        yield (
+            "an item",
+            f"{min(of_items):.2f}",
+            "bits with its end, validation, at best",
+        )
     source = history.finite("source_bits_per_char")
     if source:
         yield "the text's source", f"{source[-1]:.4f}", "bits per character: no model can do better"
@@ -108,7 +115,7 @@ def _figures(
 # Samples -----------------------------------------------------------------------------------------
 
 
-def _samples(samples: Sequence[Sample]) -> Iterator[str]:
+def _samples(samples: Sequence[Sample], items: str) -> Iterator[str]:
     if not samples:
         yield "<p>None were written; <code>output.sample_every</code> asks for them.</p>"
         return
@@ -118,9 +125,17 @@ def _samples(samples: Sequence[Sample]) -> Iterator[str]:
     yield '<div class="samples">'
     for step, text in shown:
         cut = text[:LONGEST_SAMPLE] + ("…" if len(text) > LONGEST_SAMPLE else "")
-        sample = escape(printable(cut, keep="\n\t"))
-        yield f"<article><h3>step {step:,}</h3><pre>{sample}</pre></article>\n"
+        yield f"<article><h3>step {step:,}</h3>{_sample(cut, items)}</article>\n"
     yield "</div>"
+
+
+def _sample(text: str, items: str) -> str:
+    """One text, or a list of them."""
+    shown = escape(printable(text, keep="\n\t"))
+    if items == "none":
+        return f"<pre>{shown}</pre>"
+    entries = shown.strip("\n").split(after_sampled_item(items))
+    return f"<ol>{''.join(f'<li>{entry}</li>' for entry in entries)}</ol>"
 
 
 # Settings and environment ------------------------------------------------------------------------
@@ -169,14 +184,16 @@ def _table(rows: Rows) -> str:
 
 def _vocabulary(checkpoint: Checkpoint) -> str:
     vocabulary = checkpoint.vocabulary
+    names = ", ".join(escape(printable(symbol)) for symbol in vocabulary.specials)
+    reserved = f"<p>Reserved symbols: {names}</p>" if names else ""
     if vocabulary.unit == "bytes":
-        known = vocabulary.size
-        return f"<p>{'All 256' if known == 256 else f'{known} of the 256'} bytes.</p>"
+        known = len(vocabulary.code_points)
+        return f"<p>{'All 256' if known == 256 else f'{known} of the 256'} bytes.</p>" + reserved
     points = vocabulary.code_points
     keys = "".join(map(_key, map(chr, points[:MOST_CHARACTERS])))
     more = len(points) - MOST_CHARACTERS
     rest = f"<p>and {more:,} more</p>" if more > 0 else ""
-    return f'<p>{len(points):,} characters</p><div class="keys">{keys}</div>{rest}'
+    return f'<p>{len(points):,} characters</p><div class="keys">{keys}</div>{rest}' + reserved
 
 
 def _key(character: str) -> str:

@@ -184,6 +184,29 @@ def test_a_sample_may_look_like_a_heading(tmp_path: Path):
     ]
 
 
+LISTS = {
+    "lines": ("ham\tab\nspam\t<b>\n" * 20, ["end"]),
+    "paragraphs": ("ham\tab\na\n\nspam\t<b>\n\n" * 20, []),
+}
+
+
+@pytest.mark.parametrize("items", LISTS)
+def test_items_are_shown_as_items(tmp_path: Path, items: str):
+    content, missing = LISTS[items]
+    settings = {"data.items": items, "data.labels": True, "output.sample_every": 60}
+    settings |= {"output.sample_length": 40, "training.steps": 60}
+    tiny.train(tiny.tiny_config(tmp_path, content, **settings), tmp_path / "run")
+    ((_, text),) = read_samples(tmp_path / "run" / "samples.txt")
+    html = page(tmp_path / "run")
+    shown = [unescape(entry) for entry in re.findall(r"<li>(.*?)</li>", html, re.S)]
+    assert len(shown) == text.count("\t") > 2
+    assert all(entry.partition("\t")[0] in ("ham", "spam") for entry in shown)
+    assert "<pre>" not in html
+    assert re.search(r"<dt>an item</dt><dd>[0-9]+\.[0-9]{2}<", html)
+    reserved = [name for name in ("end", "label:ham", "label:spam") if name not in missing]
+    assert f"Reserved symbols: {', '.join(reserved)}" in html
+
+
 def test_no_samples(tmp_path: Path):
     assert read_samples(tmp_path / "samples.txt") == []
 
