@@ -35,6 +35,13 @@ def activate_halved(a: Array, out: Array) -> None:
     np.tanh(g, out=out[3])
 
 
+def halved(parameter: Array) -> Array:
+    """A copy, ``(4, ...)``, with the part of o, i and f halved: for `activate_halved`."""
+    copy = parameter.copy()
+    copy[:3] *= HALF
+    return copy
+
+
 @dataclass(frozen=True)
 class Squash:
     """What happens to the cell on its way out: ``h = o * squash(c)``.

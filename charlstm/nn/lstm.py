@@ -287,11 +287,13 @@ class LSTM(Layer):
                 np.add.reduce(times_W_h_T(da), axis=0, out=dh)
                 forget(tape.begins[t], dc)
                 forget(tape.begins[t], dh)
-        return weight_gradients(tape, self.W_x, self.W_h, self.b), State(dh, dc.copy())
+        dW_x, dW_h, db = self.W_x.grad, self.W_h.grad, self.b.grad
+        dx = weight_gradients(tape, self.W_x.value, dW_x=dW_x, dW_h=dW_h, db=db)
+        return dx, State(dh, dc.copy())
 
 
 def weight_gradients(
-    tape: Tape, W_x: Parameter, W_h: Parameter, b: Parameter | None
+    tape: Tape, W_x: Array, *, dW_x: Array, dW_h: Array, db: Array | None
 ) -> Array | None:
     """After a backward pass has left ``da`` in the tape: writes the gradients of what ``x`` and
     ``h_prev`` are multiplied with, for all steps at once; returns dx, None for one-hot x.
@@ -301,8 +303,7 @@ def weight_gradients(
     _, T, B, H = da.shape
     forget_all(tape.begun, tape.h)
     h_prev = tape.h[:-1].reshape(T * B, H)
-    np.matmul(h_prev.T, da.reshape(4, T * B, H), out=W_h.grad)
+    np.matmul(h_prev.T, da.reshape(4, T * B, H), out=dW_h)
     dx = None if is_one_hot(x) else np.empty_like(x, order="C")  # x may lie in another order
-    db = None if b is None else b.grad
-    project_backward(da, x, W_x.value, dW=W_x.grad, db=db, dx=dx, cuts=tape.cuts)
+    project_backward(da, x, W_x, dW=dW_x, db=db, dx=dx, cuts=tape.cuts)
     return dx

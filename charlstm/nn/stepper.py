@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from charlstm.nn.gates import HALF, activate_halved
+from charlstm.nn.gates import activate_halved, halved
 from charlstm.nn.lstm import LSTM, State
 from charlstm.nn.mixture import Mixture, log_mean
 from charlstm.nn.model import CharLM
@@ -103,7 +103,7 @@ class _FastLayer:
     """One layer's weights, packed; its state; and scratch."""
 
     def __init__(self, layer: LSTM, state: State, *, one_hot: bool) -> None:
-        W_x, W_h, b = (_halved(p.value) for p in (layer.W_x, layer.W_h, layer.b))
+        W_x, W_h, b = (halved(p.value) for p in (layer.W_x, layer.W_h, layer.b))
         (B, H), dtype = state.h.shape, state.h.dtype
         D = 0 if one_hot else W_x.shape[1]
         self._table = W_x + b[:, np.newaxis] if one_hot else None
@@ -144,10 +144,3 @@ class _FastLayer:
         c += np.multiply(i, g, out=self._product)
         np.multiply(o, self._squash(c, self._s), out=self._h)
         return self._h
-
-
-def _halved(parameter: Array) -> Array:
-    """A copy, ``(4, ...)``, with the part of o, i and f halved."""
-    copy = parameter.copy()
-    copy[:3] *= HALF
-    return copy

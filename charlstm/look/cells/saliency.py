@@ -156,12 +156,13 @@ class _LayerBackward:
         dh += dabove
         dc += dh * dc_dh
         if self._norms is not None:
-            self._norm_c.step(dc, self._norms.n_c[rows].copy(), self._norms.r_c[rows])
+            self._norm_c.normalised(dc, self._norms.n_c[rows].copy(), self._norms.r_c[rows], out=dc)
         np.multiply(dh, da_o_dh, out=da[:, 0])
         np.multiply(dc[:, np.newaxis], da_ifg_dc, out=da[:, 1:])
         if self._norms is not None:
             n, r = (self._norms[k][rows].transpose(1, 0, 2) for k in (0, 1))
-            self._norm.step(da.transpose(1, 0, 2), n.copy(), r)
+            by_gate = da.transpose(1, 0, 2)
+            self._norm.normalised(by_gate, n.copy(), r, out=by_gate)
         dc *= f * goes_on
         back: Array = da.reshape(len(da), -1) @ self._W_back
         self._dh = back[:, : self._H] * goes_on
