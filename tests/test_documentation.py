@@ -20,6 +20,9 @@ import click
 import pytest
 from places import ROOT
 
+sys.path.insert(0, str(ROOT / "data"))
+import lists
+
 from charlstm.cli.main import COMMANDS, commands, main
 from charlstm.config.reading import config_from_dict
 from charlstm.config.schema import all_settings
@@ -132,6 +135,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ships = (ROOT / "data" / f"{name}.txt").read_text(encoding="utf-8").splitlines()[:300]
         (folder / "data" / f"{name}.txt").write_text("\n".join(ships) + "\n", encoding="utf-8")
     (folder / "strange.txt").write_text("\n".join(ships[:5]) + "\n", encoding="utf-8")
+    for name, items in lists.lists(items=400, new_items=20).items():
+        (folder / name).write_text("".join(f"{item}\n" for item in items), encoding="utf-8")
     labelled = [f"{'spam' if number % 3 else 'ham'}\t{ship}" for number, ship in enumerate(ships)]
     (folder / "messages.txt").write_text("\n".join(labelled), encoding="utf-8")
     words = {word for ship in ships for word in ship.split() if word.isalpha()}
