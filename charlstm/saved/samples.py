@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from charlstm.system.files import read_exactly, reading
+from charlstm.text.vocabulary import Vocabulary
 
 HEADING = re.compile(r"--- step ([0-9]{1,18})")
 
@@ -34,11 +35,11 @@ def read_samples(path: Path) -> list[Sample]:
     return [Sample(step, "\n".join(lines)) for step, lines in samples]
 
 
-def after_sampled_item(items: str) -> str:
+def after_sampled_item(items: str, vocabulary: Vocabulary) -> str:
     """What stands after each item in a sample of a list (`data.items`): an item that may have
     several lines has a blank one after it.
     """
-    return "\n" if items == "lines" else "\n\n"
+    return "\n" if items == "lines" or not vocabulary.knows("\n") else "\n\n"
 
 
 def spread(samples: Sequence[Sample], most: int) -> list[Sample]:

@@ -14,8 +14,10 @@ from charlstm.text.items import AT_ONCE, Items
 
 Whole = NDArray[np.int64]
 Order = NDArray[np.integer[Any]]
-AHEAD = 16
-"""Batches that are read at once."""
+AHEAD = 1 << 17
+"""Symbols that are read at once. A batch of names costs NumPy's calls more than its symbols; and of
+a mapped list each block is then fetched once for all items in it that come soon.
+"""
 
 
 class Cursor(NamedTuple):
@@ -126,7 +128,8 @@ class ItemBatches:
         epoch, batch = divmod(step, self.steps_per_epoch)
         goes_on = batch > 0 and step == self._read.stop
         cursor = self._window.after if goes_on else self._find(epoch, batch)
-        self._read = range(step, step + min(AHEAD, self.steps_per_epoch - batch))
+        ahead = max(1, AHEAD // (len(self._shares) * self.sequence_length))
+        self._read = range(step, step + min(ahead, self.steps_per_epoch - batch))
         symbols = len(self._read) * self.sequence_length
         self._window = read(self._items, self._order, cursor, symbols)
 

@@ -42,7 +42,7 @@ def written_items(
     """As `written`, for a model of a list: item after item, as `after_sampled_item` parts them, and
     after a label if it has one; the last is cut off where it gets too long.
     """
-    after = after_sampled_item(rules.separator)
+    after = after_sampled_item(rules.separator, vocabulary)
     starts, end = rules.start_ids(vocabulary), rules.end_id(vocabulary)
     labels = [f"{label}\t" for label in vocabulary.labels] or [""]
     number = 0

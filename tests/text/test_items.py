@@ -182,11 +182,11 @@ def test_batches_do_not_depend_on_how_many_are_read_at_once(rng, monkeypatch) ->
     steps = range(3 * ItemBatches(items, B, T, seed=4).steps_per_epoch)
     expected = batches_of(1, steps)
     assert expected[0] != expected[1]
-    for ahead in (2, 3, 16):
+    for ahead in (2 * B * T, 4 * B * T - 1, 100 * B * T):
         assert batches_of(ahead, steps) == expected
         assert batches_of(ahead, range(7, 12)) == expected[7:12]
     backwards = range(20, 3, -5)
-    assert batches_of(4, backwards) == [expected[n] for n in backwards]
+    assert batches_of(4 * B * T, backwards) == [expected[n] for n in backwards]
 
 
 def test_a_short_list_makes_one_batch_an_epoch() -> None:

@@ -49,7 +49,7 @@ def page(path: Path) -> str:
         "name": escape(names_of([path])[0]),
         "figures": "".join(tiles),
         "curves": curves(history),
-        "samples": "".join(_samples(samples, checkpoint.config.data.items)),
+        "samples": "".join(_samples(samples, between_items(checkpoint))),
         "settings": "".join(_settings(checkpoint)),
         "vocabulary": _vocabulary(checkpoint),
         "environment": _table(_environment(checkpoint)),
@@ -115,7 +115,13 @@ def _figures(
 # Samples -----------------------------------------------------------------------------------------
 
 
-def _samples(samples: Sequence[Sample], items: str) -> Iterator[str]:
+def between_items(checkpoint: Checkpoint) -> str | None:
+    """What parts the items of a sample; None where it is one text."""
+    items = checkpoint.config.data.items
+    return None if items == "none" else after_sampled_item(items, checkpoint.vocabulary)
+
+
+def _samples(samples: Sequence[Sample], between: str | None) -> Iterator[str]:
     if not samples:
         yield "<p>None were written; <code>output.sample_every</code> asks for them.</p>"
         return
@@ -125,16 +131,16 @@ def _samples(samples: Sequence[Sample], items: str) -> Iterator[str]:
     yield '<div class="samples">'
     for step, text in shown:
         cut = text[:LONGEST_SAMPLE] + ("…" if len(text) > LONGEST_SAMPLE else "")
-        yield f"<article><h3>step {step:,}</h3>{_sample(cut, items)}</article>\n"
+        yield f"<article><h3>step {step:,}</h3>{_sample(cut, between)}</article>\n"
     yield "</div>"
 
 
-def _sample(text: str, items: str) -> str:
+def _sample(text: str, between: str | None) -> str:
     """One text, or a list of them."""
     shown = escape(printable(text, keep="\n\t"))
-    if items == "none":
+    if between is None:
         return f"<pre>{shown}</pre>"
-    entries = shown.strip("\n").split(after_sampled_item(items))
+    entries = shown.strip("\n").split(between)
     return f"<ol>{''.join(f'<li>{entry}</li>' for entry in entries)}</ol>"
 
 
