@@ -23,6 +23,7 @@ from charlstm.nn.model import CharLM, Masks, ModelTape, Shape
 from charlstm.nn.parameter import Array, Parameter
 
 DISTANCE = 5e-5
+CLOSER = DISTANCE / 32  # where a bend, that of a capped gate, may lie between the points
 LIMIT = 1e-6
 # Gradients smaller than this are compared absolutely: rounding leaves 1e-12 where the truth is 0.
 NEGLIGIBLE = 1e-5
@@ -67,12 +68,17 @@ def relative_error(gradient: Array, reference: Array) -> float:
 def compare(
     loss: Callable[[], float], values: Mapping[str, Array], gradients: Mapping[str, Array]
 ) -> list[Row]:
-    """One row for every array in ``values``; ``loss`` reads these very arrays."""
+    """One row for every array in ``values``; ``loss`` reads these very arrays. What is wrong is so
+    from any distance; what only looks so from afar is not.
+    """
     rows = []
     for name, value in values.items():
         gradient, reference = gradients[name], numerical_gradient(loss, value)
-        largest = float(np.abs(reference).max())
-        rows.append(Row(name, value.shape, largest, relative_error(gradient, reference)))
+        error = relative_error(gradient, reference)
+        if error > LIMIT:
+            reference = numerical_gradient(loss, value, CLOSER)
+            error = relative_error(gradient, reference)
+        rows.append(Row(name, value.shape, float(np.abs(reference).max()), error))
     return rows
 
 

@@ -8,6 +8,7 @@ from charlstm.look.gradients.gradcheck import (
     LIMIT,
     Sizes,
     check_model,
+    compare,
     numerical_gradient,
     relative_error,
 )
@@ -34,6 +35,21 @@ def test_numerical_gradient_reaches_views_and_scalars(rng) -> None:
     np.testing.assert_allclose(gradient, np.cos(view), rtol=1e-9)
     scalar = np.array(0.3)
     assert numerical_gradient(lambda: float(scalar**2), scalar) == pytest.approx(0.6)
+
+
+def test_a_bend_beside_a_number_is_no_error_and_hides_none() -> None:
+    """As where an input gate is about to be capped: the points lie on both sides of it."""
+    x = np.array([0.3, -0.2])
+
+    def loss() -> float:
+        return float(np.maximum(x, 0.3 + 2e-5).sum() + (x**2).sum())
+
+    truth = 2 * x
+    assert relative_error(truth, numerical_gradient(loss, x)) > 0.1
+    (row,) = compare(loss, {"x": x}, {"x": truth})
+    assert row.error < LIMIT
+    (row,) = compare(loss, {"x": x}, {"x": truth + [0.0, 1e-5]})
+    assert row.error > LIMIT
 
 
 def test_relative_error() -> None:
