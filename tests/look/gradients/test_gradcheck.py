@@ -48,7 +48,7 @@ def test_a_bend_beside_a_number_is_no_error_and_hides_none() -> None:
     assert relative_error(truth, numerical_gradient(loss, x)) > 0.1
     (row,) = compare(loss, {"x": x}, {"x": truth})
     assert row.error < LIMIT
-    (row,) = compare(loss, {"x": x}, {"x": truth + [0.0, 1e-5]})
+    (row,) = compare(loss, {"x": x}, {"x": truth + np.array([0.0, 1e-5])})
     assert row.error > LIMIT
 
 
