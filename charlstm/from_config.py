@@ -68,7 +68,9 @@ def text_rules_of(config: Config) -> TextRules:
 def item_rules_of(config: Config) -> ItemRules | None:
     """How the text is a list; None where it is one text."""
     data = config.data
-    return None if data.items == "none" else ItemRules(data.items, data.labels)
+    if data.items == "none":
+        return None
+    return ItemRules(data.items, data.labels, in_bytes=data.unit == "bytes")
 
 
 def items_fit(config: Config, vocabulary: Vocabulary) -> bool:

@@ -93,7 +93,8 @@ def items_in(text: str, loaded: LoadedModel) -> list[str]:
     is_bytes = loaded.vocabulary.unit == "bytes"
     pieces = [text] if is_bytes else text_rules_of(loaded.config).applied([text])
     starts = _MARKS if rules.labels else re.escape(rules.end)
-    return re.split(starts, "".join(marked(pieces, rules, found)))[1:]
+    as_text = rules._replace(in_bytes=False)
+    return re.split(starts, "".join(marked(pieces, as_text, found)))[1:]
 
 
 def _part(name: Name, loaded: LoadedModel, moved_to: Sequence[Path]) -> Items:

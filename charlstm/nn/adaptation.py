@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import DivergedError
-from charlstm.nn.finite import OverflowedError, finite_logits, finite_losses, quiet
+from charlstm.nn.finite import OverflowedError, finite_logits, finite_losses, quiet, require_finite
 from charlstm.nn.loss import softmax_cross_entropy_backward
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.nn.optim import blocks
@@ -107,7 +107,8 @@ class Adapted:
 
 def gradient_scale(model: CharLM, start: AnyIds, segment: int) -> Array:
     """``r``, of every parameter, ``(size,)``: the root mean square of the gradient of the mean loss
-    of ``segment`` characters, on text of the model's own. The same every time.
+    of ``segment`` characters, on text of the model's own. The same every time. Raises
+    `OverflowedError`.
     """
     model, length = model.copy(), OWN_SEGMENTS * segment
     made = generate(model, start, count=OWN_TEXTS, length=length + 1, choice=Choice(), seed=0)
@@ -116,6 +117,8 @@ def gradient_scale(model: CharLM, start: AnyIds, segment: int) -> Array:
     squares = np.zeros_like(model.values)
     for first in range(0, length, segment):
         x, y = ids[first : first + segment], ids[first + 1 : first + segment + 1]
-        _, states = model.loss_and_gradients(x, y, states, tape)
-        squares += np.square(model.grads, out=model.grads)
+        with quiet():
+            _, states = model.loss_and_gradients(x, y, states, tape)
+            squares += np.square(model.grads, out=model.grads)
+    require_finite(model, squares)
     return np.sqrt(squares * (OWN_TEXTS / OWN_SEGMENTS))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from charlstm.nn.finite import quiet
 from charlstm.nn.gates import activate_halved, halved
 from charlstm.nn.lstm import LSTM, State
 from charlstm.nn.mixture import Mixture, log_mean
@@ -32,11 +33,15 @@ class Stepper(Protocol):
 
 
 def stepper_for(model: Predictor, states: Sequence[State]) -> Stepper:
-    """The fastest stepper for a model, starting from ``states`` (which it does not change)."""
+    """The fastest stepper for a model, starting from ``states`` (which it does not change).
+
+    What overflows in a table of it may never be looked up, so nothing is told of it here.
+    """
     if isinstance(model, Mixture):
         return MixtureStepper(model, states)
     if isinstance(model, CharLM) and all(isinstance(layer, LSTM) for layer in model.layers):
-        return FastStepper(model, states)
+        with quiet():
+            return FastStepper(model, states)
     return PlainStepper(model, states)
 
 

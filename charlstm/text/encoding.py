@@ -117,7 +117,8 @@ def ids_of_list(codes: Codes, vocabulary: Vocabulary, rules: TextRules) -> Ids:
 
 def _is_parted(text: str, items: ItemRules) -> bool:
     """Whether in a file it would be more than one item."""
-    return "".join(marked([text], items._replace(labels=False), Found())).count(items.end) > 1
+    plain = items._replace(labels=False, in_bytes=False)
+    return "".join(marked([text], plain, Found())).count(items.end) > 1
 
 
 def encode_items(

@@ -15,9 +15,9 @@ from charlstm.text.vocabulary import END, LABEL, LINE_FEED, MARK, MOST_LABELS, V
 
 LINES, PARAGRAPHS = "lines", "paragraphs"
 _NEW_LINE = chr(LINE_FEED)
+_EMPTY_LINE = 2 * _NEW_LINE
 _BLANK_LINES = re.compile(r"\r?\n(?:[ \t\r]*\n)+")
-_PERHAPS_BLANK_LINES = re.compile(r"(?:(?:\A|\r?\n)[ \t\r]*)+\Z|\r\Z")
-_LEADING_BLANK_LINES = re.compile(r"(?:[ \t\r]*\n)+")
+_PERHAPS_BLANK_LINES = re.compile(r"\r?\n(?:[ \t\r]*\n)*[ \t\r]*\Z|\r\Z")
 _LAST_LINE_END = re.compile(r"\r?\n\Z")
 
 
@@ -25,11 +25,20 @@ class ItemRules(NamedTuple):
     """How a text is a list: what stands between its items, and whether each begins with a label.
 
     ``separator``: `LINES`, `PARAGRAPHS` (blank lines between), or a text. With ``labels`` an item
-    is its label, a tab, and its text.
+    is its label, a tab, and its text. ``in_bytes``: the characters of the stream are bytes, where
+    separator and labels are text.
     """
 
     separator: str
     labels: bool = False
+    in_bytes: bool = False
+
+    @property
+    def between(self) -> str:
+        """What stands between items in the stream, where paragraphs have one empty line between."""
+        if self.separator in (LINES, PARAGRAPHS):
+            return _NEW_LINE if self.separator == LINES else _EMPTY_LINE
+        return self.separator.encode().decode("latin-1") if self.in_bytes else self.separator
 
     @property
     def end(self) -> str:
@@ -92,6 +101,8 @@ class Found:
 
 def marked(texts: Iterable[str], rules: ItemRules, found: Found) -> Iterator[str]:
     """The text of one file, in pieces, as a list. Raises `LabelError`."""
+    if rules.separator == PARAGRAPHS:
+        texts = _without_blank_lines(texts)
     marker = _Marker(rules, found)
     for text in texts:
         yield marker.feed(text)
@@ -101,13 +112,13 @@ def marked(texts: Iterable[str], rules: ItemRules, found: Found) -> Iterator[str
 class _Marker:
     def __init__(self, rules: ItemRules, found: Found) -> None:
         self._rules, self._found = rules, found
-        self._separator = _separator(rules.separator)
+        self._between = rules.between
         self._held = ""
         self._open = False
         self._number = 1
 
     def feed(self, text: str, *, final: bool = False) -> str:
-        *done, rest = self._separator.split(self._held + text)
+        *done, rest = (self._held + text).split(self._between)
         out = []
         for part in done:
             out.append(self._more(part))
@@ -120,8 +131,6 @@ class _Marker:
         """What the open item goes on with, or begins with."""
         if self._open:
             return part
-        if self._rules.separator == PARAGRAPHS and (blank := _LEADING_BLANK_LINES.match(part)):
-            part = part[blank.end() :]
         if not part:
             return ""
         start, text = self._labelled(part) if self._rules.labels else (self._rules.end, part)
@@ -132,33 +141,46 @@ class _Marker:
         label, tab, text = part.partition("\t")
         if not tab or not label:
             raise LabelError(f"no label and tab first: {shorten(part)}", self._number)
-
+        if self._rules.in_bytes:
+            label = label.encode("latin-1").decode("utf-8", "surrogateescape")
         first = MARK + len(self._rules.specials())
         return chr(first + self._found.number_of(label, self._number)), text
 
     def _close(self) -> None:
-        if self._open or self._rules.separator != PARAGRAPHS:  # no paragraph is empty
-            self._found.empty += not self._open
-            self._number += 1
+        self._found.empty += not self._open
+        self._number += 1
         self._open = False
 
     def _certain(self, rest: str) -> int:
         """How much of what follows the last separator is part of an item, whatever comes next."""
-        separator = self._rules.separator
         if self._rules.labels and not self._open and not rest.partition("\t")[2]:
             return 0
-        if separator == LINES:
+        if self._rules.separator == LINES:
             return len(rest)
-        if separator == PARAGRAPHS:
-            blank = _PERHAPS_BLANK_LINES.search(rest)
-            return blank.start() if blank else len(rest)
-        longest = min(len(separator) - 1, len(rest))
-        kept = next(n for n in range(longest, -1, -1) if rest.endswith(separator[:n]))
+        longest = min(len(self._between) - 1, len(rest))
+        kept = next(n for n in range(longest, -1, -1) if rest.endswith(self._between[:n]))
         perhaps_last = 2 * rest.endswith(_NEW_LINE) or rest.endswith("\r")
         return len(rest) - max(kept, perhaps_last)
 
 
-def _separator(name: str) -> re.Pattern[str]:
-    if name == PARAGRAPHS:
-        return _BLANK_LINES
-    return re.compile(re.escape(_NEW_LINE if name == LINES else name))
+def _without_blank_lines(texts: Iterable[str]) -> Iterator[str]:
+    """The joined ``texts``, in pieces, with one empty line for any number of blank ones; none at
+    the beginning, and no line end after the last that is not blank.
+    """
+    held, begun = _NEW_LINE, False  # as if a line had ended before
+    for more in texts:
+        text = held + more
+        perhaps = _PERHAPS_BLANK_LINES.search(text)
+        cut = perhaps.start() if perhaps else len(text)
+        found, held = _BLANK_LINES.sub(_EMPTY_LINE, text[:cut]), _shortened(text[cut:])
+        if found and not begun:
+            found, begun = found.lstrip(_NEW_LINE), True
+        yield found
+    yield held if held == "\r" else ""
+
+
+def _shortened(blank: str) -> str:
+    """One empty line for all that are whole: a text may have millions."""
+    if blank.count(_NEW_LINE) <= 1:
+        return blank
+    return _EMPTY_LINE + blank.rpartition(_NEW_LINE)[2]

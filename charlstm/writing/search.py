@@ -14,6 +14,7 @@ from charlstm.nn.finite import finite_logits
 from charlstm.nn.parameter import Array
 from charlstm.nn.predictor import Predictor
 
+WIDEST = 1024  # ways to go on from one text that are kept: of a large vocabulary the likeliest
 AT_ONCE = 32  # steps of the model side by side: one alone costs nearly as much
 IMPOSSIBLE = -np.inf
 
@@ -44,7 +45,7 @@ def log_probabilities(logits: Array) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Node:
-    """Text that the model has read: what may follow, the likeliest first."""
+    """Text that the model has read: what may follow, the likeliest first, with ``log_next``."""
 
     log_p: float
     ids: tuple[int, ...]
@@ -60,6 +61,7 @@ class _Search:
         self._model, self._ends, self._count = model, ends, count
         self._waiting: list[tuple[float, tuple[int, ...], int, _Node]] = []
         self._ways: list[Way] = []
+        self._left_out = IMPOSSIBLE
         self.steps = 0
 
     def begin(self, logits: Array, states: list[State], *, may_end: bool) -> None:
@@ -99,7 +101,7 @@ class _Search:
             self._add(log_p, longer, rows[place], own)
 
     def found(self) -> Found:
-        best = self.best_waiting()
+        best = max(self.best_waiting(), self._left_out)
         return Found(self._ways, best if best > self.worst_wanted else IMPOSSIBLE)
 
     def _end_here(self, log_p: float, ids: tuple[int, ...], log_next: NDArray[np.float64]) -> None:
@@ -112,12 +114,15 @@ class _Search:
         self, log_p: float, ids: tuple[int, ...], log_next: NDArray[np.float64], states: list[State]
     ) -> None:
         log_next = np.where(self._ends, IMPOSSIBLE, log_next)
-        node = _Node(log_p, ids, np.argsort(-log_next, kind="stable"), log_next, states)
-        self._wait(node, 0)
+        order = _likeliest_first(log_next)
+        self._wait(_Node(log_p, ids, order, log_next[order], states), 0)
 
     def _wait(self, node: _Node, rank: int) -> None:
         if rank < len(node.order):
-            log_p = node.log_p + float(node.log_next[node.order[rank]])
+            log_p = node.log_p + float(node.log_next[rank])
+            if rank == WIDEST:
+                self._left_out = max(self._left_out, log_p)
+                return
             if log_p > self.worst_wanted:
                 heapq.heappush(self._waiting, (-log_p, node.ids, rank, node))
 
@@ -144,6 +149,15 @@ def likeliest(
     while search.steps < steps and search.best_waiting() > search.worst_wanted:
         search.step()
     return search.found()
+
+
+def _likeliest_first(log_next: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Ids; one more than are kept, where there are more."""
+    order = np.arange(len(log_next))
+    if len(log_next) > WIDEST:
+        order = np.sort(np.argpartition(-log_next, WIDEST)[: WIDEST + 1])
+    chosen: NDArray[np.intp] = order[np.argsort(-log_next[order], kind="stable")]
+    return chosen
 
 
 def _side_by_side(states: Sequence[Sequence[State]]) -> list[State]:

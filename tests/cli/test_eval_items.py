@@ -77,3 +77,15 @@ def test_what_a_list_has_not(names: Path, refuse, words: list[str], message: str
 
 def test_what_a_text_has_not(folder: Path, refuse, run: Path):
     assert "not a list (data.items)" in refuse(2, "eval", run, "text.txt", "--by", "item")
+
+
+def test_what_parts_items_of_bytes_and_names_them_is_text(folder: Path, call):
+    settings = {"data.items": "§", "data.labels": True, "data.unit": "bytes"}
+    train(tiny_config(folder, "é\tano§ü\tbo§" * 20, **settings), folder / "runs" / "b")
+    found = json.loads(call("classify", "runs/b", "text.txt", "--json").out)
+    assert (found["items"], found["labels"]) == (40, ["é", "ü"])
+    assert [row["text"] for row in found["rows"][:2]] == ["ano", "bo"]
+    assert found["rows"][1]["true"] == "ü"
+    assert call("sample", "runs/b", "--label", "é", "--seed", "1", "-n", "4").code == 0
+    found = json.loads(call("originality", "runs/b", "text.txt", "--json").out)
+    assert found["in_training"] + found["in_validation"] >= 1.0

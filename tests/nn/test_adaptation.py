@@ -143,3 +143,13 @@ def test_a_model_that_overflows_by_itself_is_named():
     model.values[...] = 3e38
     with pytest.raises(OverflowedError, match=r"wild\.ckpt: its weights are so large"):
         losses(model, IDS, Pace())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_model_whose_gradients_overflow_is_named_without_a_warning(cell: str):
+    """What it computes forward is finite."""
+    model = CharLM(Shape(5, cell, layers=1, hidden_size=4, embedding_size=2), seed=1)
+    model.parameters()["embedding.E"].value *= 1e25
+    model.parameters()["lstm.0.W_x"].value *= 1e-25
+    with pytest.raises(OverflowedError, match="its weights are so large"):
+        Adapted(model, np.array([1]), Pace())

@@ -64,3 +64,10 @@ def test_the_states_it_starts_from_stay_as_they_are() -> None:
     for state, old in zip(states, before, strict=True):
         np.testing.assert_array_equal(state.h, old.h)
         np.testing.assert_array_equal(state.c, old.c)
+
+
+def test_what_overflows_in_a_table_and_is_never_looked_up_is_not_told_of() -> None:
+    model, states = model_and_states("lstm", 0, 1)
+    layer = model.parameters()
+    layer["lstm.0.W_x"].value[:, 0] = layer["lstm.0.b"].value[:] = np.finfo(model.values.dtype).max
+    assert isinstance(stepper_for(model, states), FastStepper)

@@ -14,10 +14,18 @@ LISTS = [
     (ItemRules("paragraphs"), "a\nb\n\nc\n\n\n \nd\n", f"{M[0]}a\nb{M[0]}c{M[0]}d", 0),
     (ItemRules("paragraphs"), "\n\na\n \n\n  b\r\n\r\nc\r\n", f"{M[0]}a{M[0]}  b{M[0]}c", 0),
     (ItemRules("paragraphs"), "a\n \tb\n\n\n", f"{M[0]}a\n \tb", 0),
+    (
+        ItemRules("paragraphs"),
+        " \n\t\na\r\n b\n \n\n  \n\r\nc\r\r\n\n \t",
+        f"{M[0]}a\r\n b{M[0]}c\r",
+        0,
+    ),
+    (ItemRules("paragraphs"), " \n  \n \t\r", "", 0),
     (ItemRules("\n--\n"), "a\n--\nb\nc\n--\n\n--\nd\n", f"{M[0]}a{M[0]}b\nc{M[0]}d", 1),
     (ItemRules("\n--\n"), "--\na\n-\n--\nb", f"{M[0]}--\na\n-{M[0]}b", 0),
     (ItemRules("aab"), "xaaabyaabaabz", f"{M[0]}xa{M[0]}y{M[0]}z", 1),
     (ItemRules("|"), "a|\r\n|b\r|\rc\r\n", f"{M[0]}a{M[0]}\r\n{M[0]}b\r{M[0]}\rc", 0),
+    (ItemRules("é", in_bytes=True), "a\xc3\xa9b\xe9\n", f"{M[0]}a{M[0]}b\xe9", 0),
     (ItemRules("lines", True), "b\tx y\na\tc\td\n\nb\tx\nb\t\n", f"{M[0]}x y{M[1]}c\td{M[0]}x", 2),
     (ItemRules("paragraphs", True), "b\tx\n\n\na\ty\nz\n", f"{M[1]}x{M[2]}y\nz", 0),
 ]
@@ -48,6 +56,13 @@ def test_labels_that_are_known_have_the_order_of_their_names() -> None:
     assert "".join(marked(text, ItemRules("lines", True), found)) == f"{M[1]}a{M[0]}b"
     with pytest.raises(LabelError, match="label 'eggs' is none of the model's"):
         list(marked(["eggs\ta\n"], ItemRules("lines", True), found))
+
+
+def test_labels_of_bytes_are_text() -> None:
+    found = Found()
+    text = ["\xc3\xa9\ta|\xff\tb"]
+    list(marked(text, ItemRules("|", True, in_bytes=True), found))
+    assert list(found.labels) == ["é", "\udcff"]
 
 
 @pytest.mark.parametrize("line", ["no tab", "\tno label"])

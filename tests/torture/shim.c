@@ -7,7 +7,8 @@
                -10: the same, with half of what was to be written in the file
    SHIM_LASTS  1: every later call of that kind fails as well
 
-   Children are left alone: the variables count for the process that first has them. */
+   Children are left alone: the variables count for the process that first has them. One that was
+   forked begins by calling `begin`. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -33,7 +34,7 @@ static const char *hit;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-__attribute__((constructor)) static void begin(void) {
+__attribute__((constructor)) void begin(void) {
     const char *folder = getenv("SHIM_UNDER"), *file = getenv("SHIM_COUNT");
     if (!folder || !file) return;
     snprintf(under, sizeof under, "%s", folder);
@@ -62,7 +63,7 @@ static int is_under(int descriptor) {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
     ssize_t length = REAL(readlink)(link, path, sizeof path - 1);
-    if (length <= 0) return 0;
+    if (length <= 0 || path[0] != '/') return 0; /* a pipe has no path */
     path[length] = 0;
     return lies_under(path);
 }

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from tiny import all_that_counts, differing
+from torture.forked import Forked
 from torture.processes import (
     ENVIRONMENT,
-    complete,
     finish,
     quick_folder,
     set_up,
@@ -34,6 +34,7 @@ output: {report_every: 1, checkpoint_every: 2, sample_every: 2, sample_length: 5
 """Every kind of thing that a run writes, in as few calls as there can be."""
 KILL, KILL_HALFWAY = -9, -10
 FAULTS = (errno.EIO, errno.ENOSPC, errno.EACCES)
+TRAIN = ("train", "c.yaml", "--out", "run")
 OF_THE_USER = (2, 3, 5)
 """Exit codes of what a machine, or whoever uses it, can put right."""
 
@@ -63,19 +64,30 @@ def folder() -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture
+def forked(shim: Path, folder: Path) -> Iterator[Forked]:
+    process = Forked(folder, shim)
+    yield process
+    process.close()
+
+
 class Troubled:
     """Trainings that something happens to, and what became of them."""
 
-    def __init__(self, shim: Path, folder: Path, *, resumed: bool) -> None:
-        self._shim = shim
+    def __init__(self, forked: Forked, folder: Path, *, resumed: bool) -> None:
+        self._forked = forked
         self._folder = folder
-        self._count = folder.parent / f"{folder.name}.count"
+        self.count = folder.parent / f"{folder.name}.count"
         self._begun = folder.parent / f"{folder.name}.begun"
-        complete(folder, "--quiet")
+        self._complete()
         self._expected = all_that_counts(folder / "run")
         self.found: Counter[str] = Counter()
         if resumed:
             self._begin_it()
+
+    def _complete(self) -> None:
+        code, talk = self._forked.run([*TRAIN, "--resume"], {})
+        assert code == 0, talk
 
     def _begin_it(self) -> None:
         """Keep what a run leaves behind that is killed when it has saved more than once."""
@@ -93,24 +105,24 @@ class Troubled:
     def calls(self) -> int:
         self.begin()
         self.run(0, 0)
-        return self._count.stat().st_size
+        return self.count.stat().st_size
 
     def leave(self) -> None:
-        self._count.unlink(missing_ok=True)
+        self.count.unlink(missing_ok=True)
         shutil.rmtree(self._begun, ignore_errors=True)
 
-    def run(self, at: int, what: int, *, lasts: bool = False) -> tuple[int, str]:
-        self._count.unlink(missing_ok=True)
-        setting = {
-            "LD_PRELOAD": str(self._shim),
+    def setting(self, at: int, what: int, *, lasts: bool = False) -> dict[str, str]:
+        self.count.unlink(missing_ok=True)
+        return {
             "SHIM_UNDER": str(self._folder),
-            "SHIM_COUNT": str(self._count),
+            "SHIM_COUNT": str(self.count),
             "SHIM_AT": str(at),
             "SHIM_DO": str(what),
             "SHIM_LASTS": str(int(lasts)),
-            "PYTHONSAFEPATH": "1",  # Python itself shall not look for modules here
         }
-        return finish(train(self._folder, "--resume", environment=setting))
+
+    def run(self, at: int, what: int, *, lasts: bool = False) -> tuple[int, str]:
+        return self._forked.run([*TRAIN, "--resume"], self.setting(at, what, lasts=lasts))
 
     def happens(self, at: int, what: int, *, lasts: bool = False) -> None:
         self.begin()
@@ -124,15 +136,15 @@ class Troubled:
             assert "bug" not in talk, told
         if code == 0:
             assert differing(all_that_counts(self._folder / "run"), self._expected) == [], told
-        complete(self._folder, "--resume")
+        self._complete()
         assert differing(all_that_counts(self._folder / "run"), self._expected) == [], told
         assert strays(self._folder) == [], told
         self.found["killed" if code < 0 else f"exit {code}"] += 1
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_at_every_call(shim: Path, folder: Path, torture: bool, resumed: bool) -> None:
-    troubled = Troubled(shim, folder, resumed=resumed)
+def test_at_every_call(forked: Forked, folder: Path, torture: bool, resumed: bool) -> None:
+    troubled = Troubled(forked, folder, resumed=resumed)
     calls = troubled.calls()
     assert calls > 100, "the library does not see what Python does"
     for at in range(1, calls + 1) if torture else [calls * 2 // 3]:
@@ -146,12 +158,24 @@ def test_at_every_call(shim: Path, folder: Path, torture: bool, resumed: bool) -
     assert troubled.found["killed"]
 
 
-def test_the_library_would_be_noticed(shim: Path, folder: Path) -> None:
-    """Where nothing may be written from the start, nothing is."""
-    troubled = Troubled(shim, folder, resumed=False)
+def test_the_library_would_be_noticed(shim: Path, forked: Forked, folder: Path) -> None:
+    """Where nothing may be written from the start, nothing is; nor by a process that no other has
+    prepared, which makes the same calls.
+    """
+    troubled = Troubled(forked, folder, resumed=False)
     troubled.begin()
     code, talk = troubled.run(1, errno.EIO, lasts=True)
     assert code in OF_THE_USER
     assert "Input/output error" in talk
+    calls = troubled.calls()
+    troubled.begin()
+    own = {"LD_PRELOAD": str(shim), "PYTHONSAFEPATH": "1"}  # nor looks it for modules here
+    setting = troubled.setting(0, 0) | own
+    assert finish(train(folder, "--resume", environment=setting))[0] == 0
+    assert troubled.count.stat().st_size == calls
+    troubled.begin()
+    setting = troubled.setting(1, errno.EIO, lasts=True) | own
+    again, same_talk = finish(train(folder, "--resume", environment=setting))
+    assert (again, same_talk) == (code, talk)
     troubled.leave()
     assert ENVIRONMENT.get("LD_PRELOAD") is None

@@ -2,12 +2,14 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.sampling import read
+from charlstm.writing import search
 from charlstm.writing.search import Found, likeliest, log_probabilities
 
 START = np.array([2, 0], np.uint8)
@@ -64,6 +66,32 @@ def test_what_a_budget_hides_is_told(model: CharLM):
     assert missed
     assert all(way.log_p <= early.unseen for way in everything.ways if way.ids in missed)
     assert -np.inf < early.unseen < 0
+
+
+def test_what_is_left_out_of_a_large_vocabulary_is_told(
+    model: CharLM, ways: list, monkeypatch: pytest.MonkeyPatch
+):
+    everything = {way.ids: way.log_p for way in searched(model, 20).ways}
+    monkeypatch.setattr(search, "WIDEST", 1)
+    found = searched(model, 20)
+    missed = everything.keys() - {way.ids for way in found.ways}
+    assert missed
+    assert all(everything[ids] <= found.unseen for ids in missed)
+    assert {way.ids: way.log_p for way in found.ways}.items() >= {
+        ids: everything[ids] for ids in everything.keys() - missed
+    }.items()
+
+
+def test_memory_does_not_grow_with_vocabulary_times_steps():
+    V = 30_000
+    model = CharLM(Shape(V, "lstm", 1, 1, 1), seed=1)
+    logits, states = read(model, START, 1)
+    ends = np.arange(V) == 0
+    tracemalloc.start()
+    likeliest(model, logits, states, ends, count=5000, steps=320)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 80_000_000  # of 320 rows of the vocabulary, sorted, 154 million
 
 
 def test_nothing_but_ends(model: CharLM):
