@@ -1,14 +1,19 @@
 """The module that is written beside a state_dict: its source, without PyTorch."""
 
 import ast
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 from layers import kind_of
 from writers import CELLS, a_model
 
 from charlstm.errors import ConfigError
+from charlstm.nn.cells import State
 from charlstm.saved.interchange.torch_module import CELLS as WRITTEN
 from charlstm.saved.interchange.torch_module import module_source, write_module
 
@@ -35,6 +40,41 @@ def test_it_is_python_with_the_sizes_of_the_model(cell: str, embedding_size: int
     assert (f"Embedding({V}, 5)" in body) == bool(embedding_size)
     assert ("Layer" in classes) == (cell != "lstm")
     assert "$" not in source
+
+
+def torch_of_numpy() -> dict[str, ModuleType]:
+    """As much of PyTorch as a written layer's step needs, with NumPy's arrays."""
+    torch, nn, functional = (ModuleType(f"torch{end}") for end in ("", ".nn", ".nn.functional"))
+    torch.sigmoid, torch.tanh, torch.minimum = lambda a: 1 / (1 + np.exp(-a)), np.tanh, np.minimum
+    torch.empty, torch.nn, nn.functional = lambda *sizes: np.empty(sizes), nn, functional
+    nn.Module, nn.ModuleList, nn.Parameter = object, list, lambda array: array
+
+    def layer_norm(a: np.ndarray, shape: tuple[int], eps: float) -> np.ndarray:
+        mean, variance = (f(a, axis=-1, keepdims=True) for f in (np.mean, np.var))
+        return (a - mean) / np.sqrt(variance + eps)
+
+    functional.layer_norm = layer_norm
+    return {module.__name__: module for module in (torch, nn, functional)}
+
+
+@pytest.mark.parametrize("cell", [cell for cell, _ in CELLS if cell != "lstm"])
+def test_a_written_step_is_that_of_the_layer(
+    cell: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+):
+    for name, module in torch_of_numpy().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    written: dict[str, Any] = {}
+    loaded = a_model(cell)
+    exec(module_source(loaded), written)
+    ours = loaded.model.layers[1]
+    theirs = written["Layer"](11, 11)
+    for name, parameter in ours.parameters().items():
+        assert getattr(theirs, name).shape == parameter.value.shape
+        setattr(theirs, name, parameter.value)
+    x, h, c = rng.standard_normal((3, 4, 11)).astype(np.float32)
+    _, end = ours.forward(x[np.newaxis], State(h, c), ours.tape(1, 4))
+    found = theirs.step(x @ ours.W_x.value + h @ ours.W_h.value, c)
+    np.testing.assert_allclose(found, end, rtol=0, atol=1e-6)
 
 
 def test_every_cell_has_a_module():
