@@ -20,6 +20,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "STEPS", 5)
     monkeypatch.setattr(lanes, "WARM_UP", 10)
     monkeypatch.setattr(lanes, "ENOUGH", 11)
+    monkeypatch.setattr(lanes, "LANES_OF_A_THREAD", 3)
 
 
 def model_of(cell: str = "lstm") -> CharLM:
@@ -61,3 +62,11 @@ def test_what_is_not_finite_is_refused(rng) -> None:
     model.values[...] = 3e38
     with pytest.raises(OverflowedError):
         list(lane_losses(model, rng.integers(V, size=99).astype(np.uint8), 3))
+
+
+def test_threads_leave_no_trace(rng) -> None:
+    """To the bit: which of them is quicker decides nothing."""
+    model, ids = model_of("layer-norm"), rng.integers(V, size=203).astype(np.uint8)
+    first, again = (list(lane_losses(model, ids, 7)) for _ in range(2))
+    for piece, same in zip(first, again, strict=True):
+        np.testing.assert_array_equal(piece, same)
