@@ -1,5 +1,6 @@
 """Texts that can be read only once, from a pipe or ``<(...)``: kept in the folder of the run."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from charlstm.config.reading import is_config
+from charlstm.config.reading import is_config, without_waiting
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.messages import show
 from charlstm.saved.run_folder import RunFolder
@@ -52,7 +53,7 @@ def _kept(name: str, place: Path) -> str:
     if RunFolder(place.parent).is_in_use():
         raise RunFolderTakenError(f"{show(place.parent)} is in use; name another folder with --out")
     with _opened(name) as stream:
-        blocks = _checked(name, iter(lambda: stream.read(BLOCK), b""))
+        blocks = _checked(name, _blocks_of(stream))
         if not place.exists():
             make_folder(place.parent)
             write_stream_atomically(place, blocks)
@@ -67,9 +68,20 @@ def _opened(name: str) -> IO[bytes]:
     if name == STANDARD_INPUT:
         return sys.stdin.buffer
     try:
-        return Path(name).open("rb")
+        return open(name, "rb", buffering=0, opener=without_waiting)
     except OSError as error:
         raise FileError(f"{show(name)}: cannot be read: {error.strerror or error}") from None
+
+
+def _blocks_of(stream: IO[bytes]) -> Iterator[bytes]:
+    """None of a pipe that nobody writes into."""
+    if stream is not sys.stdin.buffer:
+        first = stream.read(1)  # None: from somebody who will write
+        if first == b"":
+            return
+        os.set_blocking(stream.fileno(), True)
+        yield (first or b"") + stream.read(BLOCK)
+    yield from iter(lambda: stream.read(BLOCK), b"")
 
 
 def _checked(name: str, blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -82,7 +82,7 @@ def _files(texts: Sequence[str]) -> dict[str, Given]:
 
 def _read_file(path: Path) -> bytes:
     try:
-        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+        with open(path, "rb", buffering=0, opener=without_waiting) as file:
             first = file.read(1)  # None: a pipe that somebody will write into
             if first == b"" and path.is_fifo():
                 raise config_error(str(path), "is a pipe, and nobody writes into it")
@@ -96,7 +96,7 @@ def _read_file(path: Path) -> bytes:
         raise config_error(str(path), "not a file name") from None
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def without_waiting(path: str, flags: int) -> int:
     """Opening a pipe would wait until somebody opens its other end, perhaps for ever."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 

@@ -27,6 +27,13 @@ KINDS: dict[str, Callable[[Path], None]] = {
 PLACES: dict[str, tuple[str, list[str]]] = {
     "a configuration to train": ("x.yaml", ["train", "x.yaml", "--out", "new"]),
     "a configuration to show": ("x.yaml", ["config", "x.yaml"]),
+    "a text to train on": ("x.txt", ["train", "x.txt", "--out", "new"]),
+    "a list of items not to write": ("x.txt", ["sample", "RUN", "--not-in", "x.txt"]),
+    "a text to learn from": ("x.txt", ["adapt", "RUN", "x.txt", "-o", "new.ckpt"]),
+    "a text to adapt to": ("x.txt", ["sample", "RUN", "--adapt-to", "x.txt", "--length", "3"]),
+    "a text with copies": ("x.txt", ["originality", "RUN", "x.txt"]),
+    "a text that was copied": ("x.txt", ["originality", "RUN", "--text", "x.txt"]),
+    "a text held out": ("x.txt", ["train", "c.yaml", "data.test_files=x.txt", "--out", "new"]),
     "the text of a run": ("x.txt", ["train", "c.yaml", "data.files=x.txt", "--out", "new"]),
     "a model to start from": ("x", ["train", "c.yaml", "init_from=x", "--out", "new"]),
     "a checkpoint to sample": ("x", ["sample", "x", "--length", "3"]),
