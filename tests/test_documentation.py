@@ -138,7 +138,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, items in lists.lists(items=400, new_items=20).items():
         (folder / name).write_text("".join(f"{item}\n" for item in items), encoding="utf-8")
     labelled = [f"{'spam' if number % 3 else 'ham'}\t{ship}" for number, ship in enumerate(ships)]
-    (folder / "messages.txt").write_text("\n".join(labelled), encoding="utf-8")
+    for name in ("messages", "train", "validation", "test"):
+        (folder / f"{name}.txt").write_text("\n".join(labelled), encoding="utf-8")
     words = {word for ship in ships for word in ship.split() if word.isalpha()}
     (folder / "names.txt").write_text("\n".join(sorted(words)), encoding="utf-8")
     (folder / "new.txt").write_text("\n".join(ships[:5]), encoding="utf-8")
