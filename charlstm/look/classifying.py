@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.from_config import text_rules_of
-from charlstm.look.item_scores import item_nats, rules_of
+from charlstm.look.item_scores import item_nats, items_named, rules_of
 from charlstm.messages import show
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.text.encoding import encode_items, encode_list, list_in_files, read_stdin
-from charlstm.text.items import Items, items_of
+from charlstm.text.items import Items
 from charlstm.text.marking import ItemRules, LabelError
 
 Floats = NDArray[np.float64]
@@ -106,7 +106,7 @@ def classify_list(loaded: LoadedModel, names: Sequence[Path]) -> Classified:
             ids = list_in_files(names, vocabulary, text_rules, rules)
         else:
             ids = encode_list(stdin, vocabulary, text_rules, rules)
-        return items_of(ids, rules, vocabulary)
+        return items_named(names, ids, loaded, rules)
 
     try:
         items = read(labelled)

@@ -22,6 +22,7 @@ from charlstm.text.encoding import encode_items, encode_list, read_stdin
 from charlstm.text.items import Items, items_of
 from charlstm.text.marking import ItemRules
 from charlstm.text.parts import Name
+from charlstm.text.vocabulary import Ids
 
 LANES, STEPS = 64, 32  # always: what an item costs depends on others by the last digit alone
 
@@ -183,11 +184,16 @@ def list_to_score(names: Sequence[Path], loaded: LoadedModel) -> ItemsToScore:
         corpus = encode_corpus(names, vocabulary, text_rules_of(loaded.config))
         ids, name = np.asarray(corpus.ids), ", ".join(map(str, names))
         source_bits = corpus.source_bits_per_character(0, corpus.characters)
+    return ItemsToScore(name, items_named(names, ids, loaded, rules), source_bits)
+
+
+def items_named(names: Sequence[Path], ids: Ids, loaded: LoadedModel, rules: ItemRules) -> Items:
+    """As `items_of`; raises `FileError` that names the list where it has no items."""
     try:
-        items = items_of(ids, rules, vocabulary)
+        return items_of(ids, rules, loaded.vocabulary)
     except FileError as error:
+        name = ", ".join(map(str, names))
         raise FileError(f"{'standard input' if name == '-' else name}: {error}") from None
-    return ItemsToScore(name, items, source_bits)
 
 
 def part_of_list(part: Name, loaded: LoadedModel, moved_to: Sequence[Path] = ()) -> ItemsToScore:

@@ -154,3 +154,9 @@ def test_the_command(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str
     output = capfd.readouterr()
     assert output.out.split()[:4] == ["item", "label", "bits", "probability"]
     assert "right" not in output.err
+
+
+def test_a_list_without_items_is_named(loaded: LoadedModel, tmp_path: Path):
+    (tmp_path / "none.txt").write_text("\n\n")
+    with pytest.raises(FileError, match=r"none\.txt: the list has no items"):
+        classify_list(loaded, [tmp_path / "none.txt"])
