@@ -105,7 +105,7 @@ def own_part(
     division = division_of(loaded.config)
     if own:
         source_bits = corpus.source_bits_per_character(0, corpus.characters)
-        return OwnPart(names, division.whole(corpus), source_bits)
+        return OwnPart(names, division.held_out(corpus), source_bits)
     parts = division.parts(corpus, {})
     lengths = [length(parts[name]) for name in NAMES]
     number = NAMES.index(part)

@@ -52,6 +52,14 @@ class Division:
         except FileError as error:
             raise FileError(f"{corpus.names()}: {error}") from None
 
+    def held_out(self, corpus: Corpus) -> Part:
+        """As `whole`, of a text of its own. Raises `FileError` where nothing can be predicted."""
+        part = self.whole(corpus)
+        if length(part) <= 1:
+            found = f"{length(part)} {corpus.vocabulary.unit}"
+            raise FileError(f"{corpus.names()}: has {found}; there is nothing to predict")
+        return part
+
     def parts(self, corpus: Corpus, held_out: Mapping[Name, Corpus]) -> dict[Name, Part]:
         """The three parts; those ``held_out`` are texts of their own. Raises `FileError`."""
         own = self.whole(corpus)
@@ -60,5 +68,5 @@ class Division:
         else:
             cut = split(own, *self.fractions)
         return dict(zip(NAMES, cut, strict=True)) | {
-            name: self.whole(other) for name, other in held_out.items()
+            name: self.held_out(other) for name, other in held_out.items()
         }

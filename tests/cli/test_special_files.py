@@ -140,6 +140,13 @@ def test_a_pipe_nobody_writes_into_is_named(folder: Path, refuse):
     assert "p.yaml: is a pipe, and nobody writes into it" in refuse(2, "config", "p.yaml")
 
 
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_held_out_text_of_one_character(folder: Path, refuse, part: str):
+    (folder / "v.txt").write_text("t")
+    line = refuse(3, "train", "c.yaml", f"data.{part}_files=v.txt", "--out", "new", "-q")
+    assert line.endswith("v.txt: has 1 characters; there is nothing to predict")
+
+
 NAME = "a\x1b[2J\u202e\u2028b"
 
 
