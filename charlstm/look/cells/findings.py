@@ -13,6 +13,7 @@ from charlstm.look.cells.telling import Correlations, TellingCell, rank
 from charlstm.look.cells.text import Text
 from charlstm.nn.finite import quiet, require_finite
 from charlstm.nn.layer_norm_lstm import LayerNormTape
+from charlstm.nn.lstm import forget_all
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 
@@ -130,6 +131,8 @@ def _table(model: CharLM, text: Text, correlations: Correlations, nats: float) -
 
 def _norms(tape: LayerNormTape) -> Array:
     """``(6, steps)``: the four gates' r; the mean of u = f c_prev + i g, and the r of its norm."""
-    _, i, f, g = tape.gates[:, :, 0]
-    mean = (f * tape.c[:-1, 0] + i * g).mean(axis=1)
+    _, i, f, g = tape.gates
+    kept = f * tape.c[:-1]
+    forget_all(tape.begun, kept)
+    mean = (kept + i * g)[:, 0].mean(axis=1)
     return np.concatenate((tape.r[:, :, 0, 0], mean[np.newaxis], tape.r_c[np.newaxis, :, 0, 0]))

@@ -86,6 +86,19 @@ def test_gates_follow_from_what_the_page_carries(cell: str, embedding_size: int)
             np.testing.assert_allclose(values, activations(tape, gate), atol=0.06)
 
 
+def test_the_norm_of_a_cell_knows_nothing_of_the_item_before() -> None:
+    begins = [0, 1, *range(7, 220, 19)]
+    report, model, _ = a_look("layer-norm", 3, begins=begins)
+    (piece,) = read(model, report.text.ids, items=report.text.items)
+    for layer, tape, norms in zip(model.layers, piece.tapes, report.norms, strict=True):
+        _, i, f, g = tape.gates[:, :, 0]
+        kept = f * tape.c[:-1, 0]
+        kept[begins] = 0.0
+        n = (kept + i * g - norms[4][:, np.newaxis]) * norms[5][:, np.newaxis]
+        c = layer.gain_c.value * n + layer.shift_c.value
+        np.testing.assert_allclose(c, tape.c[1:, 0], atol=1e-5)
+
+
 def test_saliency_within_a_thirtysecond_of_a_doubling() -> None:
     look = report, _, _ = a_look()
     html = html_of(look)
