@@ -142,8 +142,9 @@ class Factors:
         da_i *= g
         _sigmoid_derivative(f, da_f)
         da_f *= c_prev
-        for rows, lanes in zip(da_f, tape.begins[start:stop], strict=True):
-            forget(lanes, rows)
+        if tape.begun is not None:
+            for rows, lanes in zip(da_f, tape.begins[start:stop], strict=True):
+                forget(lanes, rows)
         np.multiply(g, g, out=da_g)
         np.subtract(1.0, da_g, out=da_g)
         da_g *= i

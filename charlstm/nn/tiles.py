@@ -85,15 +85,25 @@ def product(w: Array, cut: Tiling, out: Array) -> Callable[[Array], Array]:
     ``w``: ``(gates, K, N)``; ``a``: ``(gates, M, K)``, or ``(M, K)`` for all gates; ``out``:
     ``(gates, M, N)``. For a loop: ``w`` is cut here, once, and ``a`` is only looked at in tiles.
     """
-    (M, N), K = out.shape[1:], w.shape[1]
-    # One row uses every weight once: read where it lies, it is not worth a copy.
-    right = w[:, np.newaxis, np.newaxis] if cut == (1, N) else cut.right(w)
-    result = cut.result(out)
-    left = (-1, 1, M // cut.rows, cut.rows, K)  # as in Tiling.left, for either shape of a
+    M, N = out.shape[1:]
+    if cut == (M, N):
+        return _whole_product(w, out)
+    right, result = cut.right(w), cut.result(out)
+    left = (-1, 1, M // cut.rows, cut.rows, w.shape[1])  # as in Tiling.left, for either shape of a
 
     def times_w(a: Array) -> Array:
         np.matmul(a.reshape(left), right, out=result)
         return out
+
+    return times_w
+
+
+def _whole_product(w: Array, out: Array) -> Callable[[Array], Array]:
+    """One row uses every weight once: they are read where they lie, not worth a copy."""
+    right = w if out.shape[1] == 1 else np.ascontiguousarray(w)
+
+    def times_w(a: Array) -> Array:
+        return np.matmul(a, right, out=out)
 
     return times_w
 
