@@ -4,7 +4,7 @@ import difflib
 import json
 import math
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LONGEST_PATH = 200
@@ -39,6 +39,11 @@ def show(path: str | Path) -> str:
     if len(text) > LONGEST_PATH:
         text = "..." + text[-LONGEST_PATH:]
     return printable(text)
+
+
+def listed(paths: Sequence[Path]) -> str:
+    """All of them, as they are."""
+    return ", ".join(map(str, paths))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -88,10 +88,11 @@ def main(words: Sequence[str]) -> str:
     match words:
         case ["write", folder]:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            for name, items in lists().items():
+            files = lists()
+            for name, items in files.items():
                 text = "".join(f"{item}\n" for item in items)
                 (Path(folder) / name).write_text(text, encoding="ascii")
-            return f"{folder}: {', '.join(lists())}"
+            return f"{folder}: {', '.join(files)}"
         case ["check", name, file]:
             return checked(name, Path(file).read_text(encoding="utf-8").splitlines())
     return str(__doc__)

@@ -12,7 +12,6 @@ from charlstm.cli.arguments import PathName, WholeNumber
 from charlstm.cli.pace import pace_options, require_use
 from charlstm.cli.sample_items import (
     Wanted,
-    between_items,
     item_writer,
     lines_of,
     list_options,
@@ -89,6 +88,7 @@ def command(
     from charlstm.api import load
     from charlstm.nn.sampling import Draws
     from charlstm.text.encoding import read_stdin
+    from charlstm.text.marking import ItemRules
     from charlstm.writing.options import Options
 
     model = load(*paths)
@@ -107,7 +107,7 @@ def command(
     pieces: Iterable[str]
     if separator != "none":
         writer = item_writer(model.loaded, prompt, Options(**options), wanted)
-        pieces = lines_of(writer, wanted, count, shown, between_items(separator))
+        pieces = lines_of(writer, wanted, count, shown, ItemRules(separator).between)
     elif wanted != Wanted():
         raise click.UsageError("--new, --not-in, --unique, --best and --json: of a list only.")
     elif count == 1:

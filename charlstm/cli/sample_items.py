@@ -110,8 +110,3 @@ def report(sieve: "Sieve") -> None:
             f" {sieve.repeated:,} repeated",
             err=True,
         )
-
-
-def between_items(separator: str) -> str:
-    """What stands between items of a list that is like this one."""
-    return {"lines": "\n", "paragraphs": "\n\n"}.get(separator, separator)

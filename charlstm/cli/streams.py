@@ -1,6 +1,5 @@
 """Texts that can be read only once, from a pipe or ``<(...)``: kept in the folder of the run."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from charlstm.config.reading import is_config, without_waiting
+from charlstm.config.reading import first_byte, is_config, without_waiting
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.messages import show
 from charlstm.saved.run_folder import RunFolder
@@ -76,10 +75,9 @@ def _opened(name: str) -> IO[bytes]:
 def _blocks_of(stream: IO[bytes]) -> Iterator[bytes]:
     """None of a pipe that nobody writes into."""
     if stream is not sys.stdin.buffer:
-        first = stream.read(1)  # None: from somebody who will write
+        first = first_byte(stream)
         if first == b"":
             return
-        os.set_blocking(stream.fileno(), True)
         yield (first or b"") + stream.read(BLOCK)
     yield from iter(lambda: stream.read(BLOCK), b"")
 

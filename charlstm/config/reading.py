@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from charlstm.config import strict_yaml
 from charlstm.config.schema import GROUPS, SETTINGS
@@ -83,10 +83,9 @@ def _files(texts: Sequence[str]) -> dict[str, Given]:
 def _read_file(path: Path) -> bytes:
     try:
         with open(path, "rb", buffering=0, opener=without_waiting) as file:
-            first = file.read(1)  # None: a pipe that somebody will write into
+            first = first_byte(file)
             if first == b"" and path.is_fifo():
                 raise config_error(str(path), "is a pipe, and nobody writes into it")
-            os.set_blocking(file.fileno(), True)
             with open(file.fileno(), "rb", closefd=False) as rest:
                 return (first or b"") + rest.read(strict_yaml.MAX_SIZE)
     except OSError as error:
@@ -99,6 +98,15 @@ def _read_file(path: Path) -> bytes:
 def without_waiting(path: str, flags: int) -> int:
     """Opening a pipe would wait until somebody opens its other end, perhaps for ever."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def first_byte(file: IO[bytes]) -> bytes | None:
+    """Of a file opened `without_waiting`: of a pipe ``b""`` where nobody writes into it, None where
+    somebody has not yet. What is read after it is waited for.
+    """
+    first: bytes | None = file.read(1)
+    os.set_blocking(file.fileno(), True)
+    return first
 
 
 def _flatten(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.from_config import item_rules_of, text_rules_of
-from charlstm.messages import show
+from charlstm.messages import listed, show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.model import CharLM
@@ -182,7 +182,7 @@ def list_to_score(names: Sequence[Path], loaded: LoadedModel) -> ItemsToScore:
         name, source_bits = "-", None
     else:
         corpus = encode_corpus(names, vocabulary, text_rules_of(loaded.config))
-        ids, name = np.asarray(corpus.ids), ", ".join(map(str, names))
+        ids, name = np.asarray(corpus.ids), listed(names)
         source_bits = corpus.source_bits_per_character(0, corpus.characters)
     return ItemsToScore(name, items_named(names, ids, loaded, rules), source_bits)
 
@@ -192,7 +192,7 @@ def items_named(names: Sequence[Path], ids: Ids, loaded: LoadedModel, rules: Ite
     try:
         return items_of(ids, rules, loaded.vocabulary)
     except FileError as error:
-        name = ", ".join(map(str, names))
+        name = listed(names)
         raise FileError(f"{'standard input' if name == '-' else name}: {error}") from None
 
 

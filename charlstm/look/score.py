@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from charlstm.errors import FileError
 from charlstm.from_config import text_rules_of
 from charlstm.look.lanes import lane_losses
-from charlstm.messages import show
+from charlstm.messages import listed, show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
 from charlstm.nn.pace import Pace
@@ -221,7 +221,7 @@ def text_to_score(names: Sequence[Path], loaded: LoadedModel) -> TextToScore:
     else:
         corpus = encode_corpus(names, vocabulary, rules)
         source_bits = corpus.source_bits_per_character(0, corpus.characters)
-        text = TextToScore(_listed(names), np.asarray(corpus.ids), source_bits)
+        text = TextToScore(listed(names), np.asarray(corpus.ids), source_bits)
     if len(text.ids) < 2:
         where = "standard input" if text.name == "-" else text.name
         found = f"{len(text.ids)} {vocabulary.unit}"
@@ -241,7 +241,3 @@ def part_to_score(
     if isinstance(own.part, Items):
         raise FileError(f"{own.name}: a list, which is scored item by item")
     return TextToScore(own.name, np.asarray(own.part), own.source_bits)
-
-
-def _listed(names: Sequence[Path]) -> str:
-    return ", ".join(map(str, names))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from charlstm.errors import FileError
 from charlstm.from_config import division_of, text_rules_of
-from charlstm.messages import show
+from charlstm.messages import listed, show
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.finding import is_run
 from charlstm.text import parts as text_parts
@@ -98,7 +98,7 @@ def own_part(
         moved = f"has moved, name it: {named_by}"
         corpus = _own_text(loaded, own or data.files, identity.characters, moved)
         advice = f"; if that {moved}"
-    names = ", ".join(map(str, corpus.files))
+    names = listed(corpus.files)
     if corpus.sha256 != identity.sha256:
         what = f"the {part} text" if own else "the text that this model was trained on"
         raise FileError(f"{names}: not {what}{advice}")

@@ -64,42 +64,39 @@ def read_text(
     cut, codes = len(codes) > longest, codes[:longest]
     if len(codes) < 2:
         raise FileError(f"{name}: a text of two characters or more is needed; found {len(codes)}")
-    if rules.items is not None:
-        return _as_list(Text(name, codes, [], cut), vocabulary, rules)
-    if vocabulary.unit == "bytes":
-        characters = _character_of_each_byte(codes.tobytes())
-        try:
-            return Text(name, vocabulary.encode_codes(codes), characters, cut, bytewise=True)
-        except UnknownCharacterError as error:
-            raise UnknownCharacterError(error.code_points, name) from None
-    text = codes.astype("<u4").tobytes().decode("utf-32-le")
-    if rules.replacement is not None and vocabulary.knows(rules.replacement):
-        known = set(map(chr, vocabulary.code_points))
-        text = "".join(c if c in known else rules.replacement for c in text)
+    interpreted = _as_text if rules.items is None else _as_list
+    text = Text(name, codes, [], cut, bytewise=vocabulary.unit == "bytes")
     try:
-        return Text(name, vocabulary.encode(text), list(text), cut)
+        return interpreted(text, vocabulary, rules)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(error.code_points, name) from None
 
 
+def _as_text(text: Text, vocabulary: Vocabulary, rules: TextRules) -> Text:
+    """Of a text whose ids are code points still."""
+    if text.bytewise:
+        characters = _character_of_each_byte(text.ids.tobytes())
+        return replace(text, ids=vocabulary.encode_codes(text.ids), characters=characters)
+    whole = text.ids.astype("<u4").tobytes().decode("utf-32-le")
+    if rules.replacement is not None and vocabulary.knows(rules.replacement):
+        known = set(map(chr, vocabulary.code_points))
+        whole = "".join(c if c in known else rules.replacement for c in whole)
+    return replace(text, ids=vocabulary.encode(whole), characters=list(whole))
+
+
 def _as_list(text: Text, vocabulary: Vocabulary, rules: TextRules) -> Text:
-    """Of a text whose ids are code points still, and marks where items begin."""
+    """As `_as_text`, with marks where items begin."""
     assert rules.items is not None
-    try:
-        ids = ids_of_list(text.ids, vocabulary, rules)
-    except UnknownCharacterError as error:
-        raise UnknownCharacterError(error.code_points, text.name) from None
+    ids = ids_of_list(text.ids, vocabulary, rules)
     begins = np.isin(ids, rules.items.start_ids(vocabulary))
     items = ItemStarts(begins, rules.items.end_id(vocabulary))
     reserved = [ord(RESERVED)] * len(vocabulary.specials)
     shown = np.append(vocabulary.code_points, np.array(reserved, np.uint32))[ids]
-    if vocabulary.unit == "bytes":
+    if text.bytewise:
         characters = _character_of_each_byte(shown.astype(np.uint8).tobytes())
     else:
         characters = list(map(chr, shown.tolist()))
-    return replace(
-        text, ids=ids, characters=characters, items=items, bytewise=vocabulary.unit == "bytes"
-    )
+    return replace(text, ids=ids, characters=characters, items=items)
 
 
 def _blocks(source: str, rules: TextRules, vocabulary: Vocabulary) -> Iterator[Codes]:
