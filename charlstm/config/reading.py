@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from charlstm.errors import ConfigError
 from charlstm.messages import nearest, shorten
 
 _NAMES = "|".join([*GROUPS, *(name for name in SETTINGS if "." not in name)])
+PATIENCE_WITH_A_WRITER = 2  # seconds; one that was started beside us may come after us
 _STARTS_A_SETTING = re.compile(rf"^(?:{_NAMES}) *:".encode(), re.MULTILINE)
 
 
@@ -104,6 +106,9 @@ def first_byte(file: IO[bytes]) -> bytes | None:
     """Of a file opened `without_waiting`: of a pipe ``b""`` where nobody writes into it, None where
     somebody has not yet. What is read after it is waited for.
     """
+    something = select.poll()
+    something.register(file, select.POLLIN)
+    something.poll(1000 * PATIENCE_WITH_A_WRITER)
     first: bytes | None = file.read(1)
     os.set_blocking(file.fileno(), True)
     return first

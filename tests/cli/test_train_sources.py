@@ -78,10 +78,10 @@ def test_standard_input_is_kept_and_gone_on_with(folder: Path):
 def test_a_pipe_is_read_once(folder: Path, call):
     os.mkfifo("pipe")
     text = (folder / "text.txt").read_bytes()
-    writer = threading.Thread(target=Path("pipe").write_bytes, args=(text,))
+    writer = threading.Timer(0.3, Path("pipe").write_bytes, args=(text,))  # comes after its reader
+    writer.daemon = True
     writer.start()
     result = call("train", "pipe", *SHORT[:-1], "--out", "runs/p")
-    writer.join()
     assert result.code == 0
     assert (folder / "runs/p/text.txt").read_bytes() == text
 
