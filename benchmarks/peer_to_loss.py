@@ -1,6 +1,6 @@
 """The other side of time_to_loss.py: a text trained on in PyTorch, as its users write it.
 
-    python benchmarks/peer_to_loss.py usual|recipe TEXT CORES SECONDS
+    python benchmarks/peer_to_loss.py usual|recipe|gpt TEXT CORES SECONDS
 
 Prints a JSON pair for each evaluation: seconds since the start, and nats a character.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 BEGAN = time.perf_counter()
 
 import torch  # noqa: E402 - that it takes a second to import is a part of the wait
-from torch import nn  # noqa: E402
+from peer_gpt import GPTPeer  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 H, B, T, EPOCHS, RATE, LEAST, WARM_UP, DROPOUT = 512, 32, 64, 3.75, 6e-3, 1e-4, 100, 0.15
@@ -24,18 +25,23 @@ USUAL_RATE = 2e-3
 EVERY = 20.0
 
 
+def parts(text: Path) -> tuple[Tensor, Tensor, int]:
+    """Ids to train on, ids to validate with, and how many characters there are."""
+    content = text.read_text("utf-8")
+    known = {character: number for number, character in enumerate(sorted(set(content)))}
+    ids = torch.tensor([known[character] for character in content])
+    cut = len(ids) * 9 // 10
+    return ids[:cut], ids[cut:], len(known)
+
+
 class Peer:
     """`nn.LSTM`, Adam, one-hot input, the state carried from batch to batch."""
 
-    def __init__(self, text: Path, *, recipe: bool) -> None:
+    def __init__(self, train: Tensor, validation: Tensor, V: int, *, recipe: bool) -> None:
         torch.manual_seed(1)
-        content = text.read_text("utf-8")
-        known = {character: number for number, character in enumerate(sorted(set(content)))}
-        ids = torch.tensor([known[character] for character in content])
-        self.V, cut = len(known), len(ids) * 9 // 10
-        self.train, self.validation, self.recipe = ids[:cut], ids[cut:], recipe
-        run = (cut - 1) // B
-        self.lanes = torch.stack([ids[lane * run : lane * run + run + 1] for lane in range(B)], 1)
+        self.V, self.train, self.validation, self.recipe = V, train, validation, recipe
+        run = (len(train) - 1) // B
+        self.lanes = torch.stack([train[lane * run : lane * run + run + 1] for lane in range(B)], 1)
         self.an_epoch = run // T
         self.total = int(EPOCHS * self.an_epoch) if recipe else sys.maxsize
         self.one_hot = torch.eye(self.V)
@@ -91,7 +97,7 @@ class Peer:
         return losses / (len(self.validation) - 1)
 
 
-def curve(peer: Peer, seconds: float) -> Iterator[tuple[float, float]]:
+def curve(peer: Peer | GPTPeer, seconds: float) -> Iterator[tuple[float, float]]:
     due = EVERY
     while peer.number < peer.total and time.perf_counter() - BEGAN < seconds:
         peer.step()
@@ -106,7 +112,9 @@ def curve(peer: Peer, seconds: float) -> Iterator[tuple[float, float]]:
 def main() -> None:
     side, text, cores, seconds = sys.argv[1:]
     torch.set_num_threads(int(cores))
-    for point in curve(Peer(Path(text), recipe=side == "recipe"), float(seconds)):
+    known = parts(Path(text))
+    peer = GPTPeer(*known) if side == "gpt" else Peer(*known, recipe=side == "recipe")
+    for point in curve(peer, float(seconds)):
         print(json.dumps(point), flush=True)
 
 
