@@ -91,6 +91,7 @@ def shape_of(config: Config, vocabulary_size: int) -> Shape:
         norm_epsilon=model.norm_epsilon,
         dtype=model.dtype,
         input_gate=model.input_gate,
+        skips=model.skips,
     )
 
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: bool) -> None:
     r"""Check the backward pass against differences of the loss.
 
-    Builds a small float64 model with CONFIG's cell, input gate, layers, embedding, dropout and
-    forget bias, and compares every gradient it computes (of each parameter, of each layer's first
-    state and of the embedded input) with central differences. The error is the largest difference
-    relative to the largest entry. The text is not needed.
+    Builds a small float64 model with CONFIG's cell, input gate, layers, skips, embedding, dropout
+    and forget bias, and compares every gradient it computes (of each parameter, of each layer's
+    first state and of the embedded input) with central differences. The error is the largest
+    difference relative to the largest entry. The text is not needed.
 
     \b
     charlstm check configs/quickstart.yaml
@@ -57,6 +57,7 @@ def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: b
             "cell": shape.cell,
             "input_gate": shape.input_gate,
             "layers": shape.layers,
+            "skips": shape.skips,
             "sizes": {**vars(sizes), "embedding_size": shape.embedding_size},
             "rows": [row._asdict() for row in rows],
             "worst": worst,
@@ -74,7 +75,7 @@ def command(path: Path, overrides: tuple[str, ...], *, by_gate: bool, as_json: b
 def show_rows(shape: "Shape", sizes: "Sizes", rows: "Sequence[Row]") -> None:
     from charlstm.look.gradients.gradcheck import LIMIT
 
-    cell = f"{shape.cell}, input gate {shape.input_gate}"
+    cell = f"{shape.cell}, input gate {shape.input_gate}{', skips' if shape.skips else ''}"
     click.echo(
         f"{cell}, float64, shrunk: layers {shape.layers}, hidden_size "
         f"{shape.hidden_size}, embedding_size {shape.embedding_size}, {sizes.T} steps, "

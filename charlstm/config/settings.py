@@ -93,6 +93,7 @@ class ModelConfig:
     cell: Literal["lstm", "simple", "layer-norm"] = setting("lstm", "kind of LSTM")
     input_gate: Literal["free", "capped"] = setting("free", "capped: at most 1 - forget gate")
     layers: int = fitted("LSTM layers, one on top of the other", low=1, high=1000)
+    skips: bool = setting(False, "input to every layer, all their outputs to the softmax")
     hidden_size: int = fitted("units in each layer", low=1, high=1_000_000)
     embedding_size: int = fitted("learned input vectors; 0: one-hot input", low=0, high=1_000_000)
     dropout: float = fitted("share of each layer's output dropped in training", low=0, below=1)
@@ -265,6 +266,10 @@ def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     yield from _conflicts_of_data(config.data)
     if model.recurrent_dropout > 0 and model.cell != "layer-norm":
         yield "model.recurrent_dropout", f"needs cell: layer-norm, found {model.cell}"
+    if model.skips and model.layers in ((1, AUTO) if config.init_from is None else (1,)):
+        yield "model.skips", f"needs layers: 2 or more, found {model.layers} (auto takes 1)"
+    if model.skips and model.embedding_size == 0:
+        yield "model.skips", "needs embedding_size above 0, found 0 (one-hot)"
     if training.weight_decay > 0 and training.optimizer != "adamw":
         yield "training.weight_decay", f"needs optimizer: adamw, found {training.optimizer}"
     if training.clip_norm > 0 and training.clip_value > 0:

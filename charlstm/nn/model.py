@@ -1,8 +1,15 @@
-"""CharLM: characters -> (embedding) -> recurrent layers -> linear -> softmax."""
+"""CharLM: characters -> (embedding) -> recurrent layers -> linear -> softmax.
+
+With skips (Graves 2013, arXiv:1308.0850), e being the embedded input and h_k the output of layer k:
+
+    x_1 = e,   x_k = [h_{k-1}; e]       where without skips x_k = h_{k-1}
+    logits = [h_1; ...; h_L] W_y + b_y  where without skips h_L W_y + b_y
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -37,11 +44,28 @@ class Shape:
     norm_epsilon: float = 1e-5
     dtype: str = "float32"
     input_gate: str = "free"
+    skips: bool = False
+
+    @property
+    def has_standard_layers(self) -> bool:
+        """Whether each of its layers computes what other programs call an LSTM."""
+        return self.cell == "lstm" and self.input_gate == "free"
 
     @property
     def is_standard(self) -> bool:
-        """Whether its layers compute what other programs call an LSTM."""
-        return self.cell == "lstm" and self.input_gate == "free"
+        """Whether its layers together are what other programs call an LSTM."""
+        return self.has_standard_layers and not self.skips
+
+    def input_size(self, number: int) -> int:
+        """D of the layer of this number, from 0."""
+        if not number:
+            return self.embedding_size or self.vocabulary_size
+        return self.hidden_size + (self.embedding_size if self.skips else 0)
+
+    @property
+    def top_size(self) -> int:
+        """How much of the layers' outputs the scores are made from."""
+        return self.hidden_size * (self.layers if self.skips else 1)
 
 
 def parameter_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
@@ -49,10 +73,9 @@ def parameter_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     V, H, E = shape.vocabulary_size, shape.hidden_size, shape.embedding_size
     named: dict[str, tuple[int, ...]] = {"embedding.E": (V, E)} if E else {}
     for number in range(shape.layers):
-        D = H if number else E or V
-        shapes = CELLS[shape.cell].shapes(D, H)
+        shapes = CELLS[shape.cell].shapes(shape.input_size(number), H)
         named |= {f"lstm.{number}.{name}": layer_shape for name, layer_shape in shapes.items()}
-    return named | {"linear.W_y": (H, V), "linear.b_y": (V,)}
+    return named | {"linear.W_y": (shape.top_size, V), "linear.b_y": (V,)}
 
 
 @dataclass
@@ -114,9 +137,10 @@ class CharLM:
         )
         first = replace(start, input_reach=INPUT_GAIN / float(np.sqrt(E or 1)))
         build = CELLS[shape.cell].build
-        self.layers = [build(E or V, H, rng, first)]
-        self.layers += [build(H, H, rng, start) for _ in range(1, shape.layers)]
-        self.linear = Linear(H, V, rng, dtype)
+        self.layers = [build(shape.input_size(0), H, rng, first)]
+        for number in range(1, shape.layers):
+            self.layers.append(build(shape.input_size(number), H, rng, start))
+        self.linear = Linear(shape.top_size, V, rng, dtype)
         self.values, self.grads = flatten(self.parameters().values())
 
     def copy(self) -> "CharLM":
@@ -146,7 +170,7 @@ class CharLM:
         return [layer.zero_state(B) for layer in self.layers]
 
     def tape(self, T: int, B: int) -> ModelTape:
-        dtype, H, E = self.values.dtype, self.shape.hidden_size, self.shape.embedding_size
+        dtype, E = self.values.dtype, self.shape.embedding_size
         return ModelTape(
             ids=np.empty((T, B), np.intp),
             embedded=np.empty((T, B, E), dtype) if E else None,
@@ -154,7 +178,7 @@ class CharLM:
             dstates=self.zero_states(B),
             top=np.empty((0, 0), dtype),
             logits=np.empty((T * B, self.shape.vocabulary_size), dtype),
-            dtop=np.empty((T * B, H), dtype),
+            dtop=np.empty((T * B, self.shape.top_size), dtype),
             masks=None,
         )
 
@@ -164,31 +188,48 @@ class CharLM:
         """From ids ``(T, B)`` to logits ``(T * B, V)``, row t * B + b; and new states."""
         T, B = ids.shape
         tape.ids, tape.masks = ids, masks
-        x = ids if self.embedding is None else self.embedding.forward(ids, _given(tape.embedded))
+        e = ids if self.embedding is None else self.embedding.forward(ids, _given(tape.embedded))
+        outputs: list[Array] = []
         new_states = []
         for number, layer in enumerate(self.layers):
+            x = self.input_above(outputs[-1], e) if number else e
             mask = None if masks is None else masks.gates[number]
-            x, state = layer.forward(x, states[number], tape.layers[number], mask)
+            h, state = layer.forward(x, states[number], tape.layers[number], mask)
             new_states.append(state)
             mask = None if masks is None else masks.outputs[number]
-            x = x if mask is None else x * mask
-        tape.top = x.reshape(T * B, -1)
+            outputs.append(h if mask is None else h * mask)
+        tape.top = self.top(outputs).reshape(T * B, -1)
         return self.linear.forward(tape.top, tape.logits), new_states
+
+    def input_above(self, h: Array, e: Array) -> Array:
+        """What a layer reads above one with the output ``h`` ``(..., H)``; ``e``: ``(..., E)``."""
+        return np.concatenate((h, e), axis=-1) if self.shape.skips else h
+
+    def top(self, outputs: Sequence[Array]) -> Array:
+        """What the scores are made from, of the layers' outputs ``(..., H)``."""
+        return np.concatenate(outputs, axis=-1) if self.shape.skips else outputs[-1]
 
     def backward(self, dlogits: Array, tape: ModelTape) -> Array | None:
         """Writes every parameter's ``grad``; truncated: no gradient arrives at the last state.
         Returns the gradient of the embedded input ``(T, B, E)``, None for one-hot input.
         """
-        T, B = tape.ids.shape
-        dx: Array | None = self.linear.backward(dlogits, tape.top, tape.dtop).reshape(T, B, -1)
+        (T, B), H = tape.ids.shape, self.shape.hidden_size
+        dtop = self.linear.backward(dlogits, tape.top, tape.dtop).reshape(T, B, -1)
+        dx: Array | None = dtop[..., -H:]
+        skipped = []
         for number in reversed(range(len(self.layers))):
-            dx = _given(dx)
+            dh = _given(dx)
             mask = None if tape.masks is None else tape.masks.outputs[number]
             if mask is not None:
-                dx *= mask
-            dx, tape.dstates[number] = self.layers[number].backward(dx, tape.layers[number])
+                dh *= mask
+            dx, tape.dstates[number] = self.layers[number].backward(dh, tape.layers[number])
+            if self.shape.skips and number:
+                dh, de = np.split(_given(dx), [H], axis=-1)
+                dx = dh + dtop[..., (number - 1) * H : number * H]
+                skipped.append(de)
         if self.embedding is not None:
-            self.embedding.backward(_given(dx), tape.ids)
+            dx = reduce(np.add, skipped, _given(dx))
+            self.embedding.backward(dx, tape.ids)
         return dx
 
     def losses(

@@ -89,15 +89,16 @@ class FastStepper:
             if isinstance(layer, LSTM)
         ]
         self._table = None if model.embedding is None else model.embedding.E.value
-        self._linear = model.linear
+        self._model = model
         self._logits = np.empty((B, model.shape.vocabulary_size), model.values.dtype)
 
     def step(self, ids: Array) -> Array:
         first, *above = self._layers
-        h = first.step_one_hot(ids) if self._table is None else first.step(self._table[ids])
+        e = ids if self._table is None else self._table[ids]
+        outputs = [first.step_one_hot(ids) if self._table is None else first.step(e)]
         for layer in above:
-            h = layer.step(h)
-        return self._linear.forward(h, self._logits)
+            outputs.append(layer.step(self._model.input_above(outputs[-1], e)))
+        return self._model.linear.forward(self._model.top(outputs), self._logits)
 
     def restart(self, lanes: Array, states: Sequence[State]) -> None:
         for layer, state in zip(self._layers, states, strict=True):

@@ -23,7 +23,7 @@ def memory_bytes(config: Config, vocabulary_size: int) -> int:
 
     Parameters, gradients, the optimizer's moments, an average; for each layer and step of the tape
     four gates, h, c, s and dx (layer norm twice the gates more); logits, and the gradient from
-    above.
+    above; with skips, what is put side by side.
     """
     training, model = config.training, config.model
     shape = shape_of(config, vocabulary_size)
@@ -33,7 +33,10 @@ def memory_bytes(config: Config, vocabulary_size: int) -> int:
     cells = training.batch_size * training.sequence_length
     per_cell = model.hidden_size * (8 if model.cell != "layer-norm" else 13) * model.layers
     masks = model.hidden_size * model.layers * 2 if model.dropout else 0
-    top = 2 * vocabulary_size + model.hidden_size + 2 * model.embedding_size
+    top = 2 * vocabulary_size + shape.top_size + 2 * model.embedding_size
+    if model.skips:
+        joined = model.hidden_size + 2 * model.embedding_size
+        top += (model.layers - 1) * joined + shape.top_size
     item = 8 if model.dtype == "float64" else 4
     return item * (parameters * copies + cells * (per_cell + masks + top))
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from charlstm.config.schema import with_values
 from charlstm.config.settings import AUTO, Config
+from charlstm.from_config import shape_of
 from charlstm.nn.cuts import Sizes, quickest_of, written
 from charlstm.system.comm import lane_range
 from charlstm.system.mpi_launcher import launched, ranks_started
@@ -34,9 +35,9 @@ def measured(config: Config) -> str:
 def _needed(config: Config) -> Iterator[tuple[Sizes, int]]:
     """Sizes, and how many products use a weight once cut: that of the recurrence serves a batch."""
     model, training = config.model, config.training
-    H, E, T = model.hidden_size, model.embedding_size, training.sequence_length
-    dense = {H} if model.layers > 1 else set()
-    dense |= {E} if E else set()
+    H, T = model.hidden_size, training.sequence_length
+    shape = shape_of(config, vocabulary_size=0)
+    dense = {shape.input_size(number) for number in range(min(2, model.layers))} - {0}
     for lanes in _lanes(config):
         yield Sizes(lanes, H, H), T
         for D in dense:

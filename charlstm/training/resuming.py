@@ -171,7 +171,7 @@ def _same_in_a_source(config: Config) -> set[str]:
     Layer norm adds ``forget_bias`` at every step; in other cells it only sets where ``b`` starts.
     A model of some bytes is not one of all unless it grows.
     """
-    names = {"cell", "input_gate", "layers", "hidden_size", "embedding_size", "dtype"}
+    names = {"cell", "input_gate", "skips", "layers", "hidden_size", "embedding_size", "dtype"}
     names |= {"forget_bias", "norm_epsilon"} if config.model.cell == "layer-norm" else set()
     data = config.data
     of_all_bytes = data.byte_values == "all" and data.new_characters != "grow"

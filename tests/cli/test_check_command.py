@@ -36,10 +36,12 @@ def test_a_sound_model(config: str, capsys) -> None:
 
 def test_the_config_decides_what_is_checked(config: str, capsys) -> None:
     settings = ["model.cell=layer-norm", "model.layers=2", "model.embedding_size=32"]
+    settings += ["model.skips=true"]
     dropout = ["model.dropout=0.2", "model.recurrent_dropout=0.1"]
     assert main(["check", config, *settings, *dropout, "--json", "--by-gate"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["cell"], report["layers"], report["ok"]) == ("layer-norm", 2, True)
+    assert (report["cell"], report["layers"], report["skips"]) == ("layer-norm", 2, True)
+    assert report["ok"]
     assert report["sizes"]["embedding_size"] == 4
     names = {row["name"] for row in report["rows"]}
     assert {"embedding.E", "x", "lstm.1.W_gh", "lstm.0.gain_f", "lstm.1.shift_c"} <= names

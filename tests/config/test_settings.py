@@ -116,6 +116,7 @@ def test_what_may_change_on_resume():
 COMPANIONS = {
     "data.byte_values": {"data.unit": "bytes"},
     "model.recurrent_dropout": {"model.cell": "layer-norm"},
+    "model.skips": {"model.layers": 2},
     "training.weight_decay": {"training.optimizer": "adamw"},
     "training.clip_value": {"training.clip_norm": 0},
     "data.test_fraction": {"data.validation_fraction": 0},
@@ -205,6 +206,9 @@ def test_wrong_value_is_named(path, value, problem):
         ("data.normalize", {"data.unit": "bytes", "data.normalize": "NFC"}),
         ("data.min_count", {"data.unit": "bytes", "data.min_count": 2}),
         ("model.recurrent_dropout", {"model.recurrent_dropout": 0.1, "model.cell": "simple"}),
+        ("model.skips", {"model.skips": True}),
+        ("model.skips", {"model.skips": True, "model.layers": 1}),
+        ("model.skips", {"model.skips": True, "model.layers": 2, "model.embedding_size": 0}),
         ("training.weight_decay", {"training.weight_decay": 0.1}),
         ("training.clip_value", {"training.clip_value": 1, "training.clip_norm": 1}),
         ("training.early_stopping", {"training.early_stopping": 1, "evaluation.every": 0}),
@@ -263,6 +267,14 @@ def test_settings_that_do_not_go_together(blamed, values):
         (
             "data: {files: a}\nmodel:\n  recurrent_dropout: 0.1\n",
             "config.yaml:3: model.recurrent_dropout: needs cell: layer-norm, found lstm",
+        ),
+        (
+            "data: {files: a}\nmodel:\n  skips: true\n",
+            "config.yaml:3: model.skips: needs layers: 2 or more, found auto (auto takes 1)",
+        ),
+        (
+            "data: {files: a}\nmodel: {layers: 2, embedding_size: 0, skips: true}\n",
+            "config.yaml:2: model.skips: needs embedding_size above 0, found 0 (one-hot)",
         ),
         ("model: 5\n", "config.yaml:1: model: expected settings below it, found 5"),
         ("seed: 1\n", "config.yaml: data.files: is required: name the text to learn from"),
@@ -431,6 +443,7 @@ UNUSUAL = {
     "data.new_characters": "grow",
     "model.cell": "layer-norm",
     "model.input_gate": "capped",
+    "model.skips": True,
     "model.recurrent_dropout": 0.1 + 0.2,
     "model.forget_bias": -1.0,
     "model.norm_epsilon": 1e-12,

@@ -9,26 +9,32 @@ from charlstm.nn.cells import CELLS, Start, State
 from charlstm.nn.gates import INPUT_GATES
 from charlstm.nn.model import Shape
 
-CAPPED = " capped"
+CAPPED, SKIPS = " capped", " skips"
 CELL_NAMES = [name + end for end in ("", CAPPED) for name in sorted(CELLS)]
 """Every cell, with a free input gate and with a capped one: "lstm", "lstm capped"."""
 
 
-def kind_of(name: str) -> dict[str, str]:
+SKIPPING = [name + SKIPS for name in ("lstm", "simple capped", "layer-norm")]
+"""The same in models with skips, which need an embedding: "lstm skips", "simple capped skips"."""
+
+
+def kind_of(name: str) -> dict[str, Any]:
     """What `Shape` and the settings of ``model`` call it."""
+    cell = name.removesuffix(SKIPS)
     return {
-        "cell": name.removesuffix(CAPPED),
-        "input_gate": "capped" if name.endswith(CAPPED) else "free",
+        "cell": cell.removesuffix(CAPPED),
+        "input_gate": "capped" if cell.endswith(CAPPED) else "free",
+        "skips": name.endswith(SKIPS),
     }
 
 
-def settings_of(name: str) -> dict[str, str]:
+def settings_of(name: str) -> dict[str, Any]:
     return {f"model.{setting}": value for setting, value in kind_of(name).items()}
 
 
 def shape_of(V: int, name: str, *sizes: Any, **others: Any) -> Shape:
     kind = kind_of(name)
-    return replace(Shape(V, kind["cell"], *sizes, **others), input_gate=kind["input_gate"])
+    return replace(Shape(V, kind["cell"], *sizes, **others), **kind)
 
 
 def random_layer(name: str, D: int, H: int, seed: int = 3, dtype: type = np.float64) -> Any:

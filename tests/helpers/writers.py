@@ -22,6 +22,7 @@ PROSE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CELLS = [
     *(("lstm", 0), ("simple", 5), ("layer-norm", 0), ("layer-norm", 5)),
     *(("lstm capped", 5), ("simple capped", 0), ("layer-norm capped", 0)),
+    *(("lstm skips", 5), ("layer-norm skips", 5)),
 ]
 
 

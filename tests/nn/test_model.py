@@ -1,6 +1,8 @@
+from itertools import product
+
 import numpy as np
 import pytest
-from layers import CELL_NAMES, shape_of
+from layers import CELL_NAMES, SKIPPING, shape_of
 
 from charlstm.look.gradients.gradcheck import Sizes, check_model
 from charlstm.nn import lstm as lstm_module
@@ -12,7 +14,10 @@ T, B, V, H, E = 7, 3, 6, 5, 4
 SMALL = Sizes(T=5, B=2, vocabulary_size=6, hidden_size=4, embedding_size=3)
 
 every_cell = pytest.mark.parametrize("cell", CELL_NAMES)
-every_input = pytest.mark.parametrize("embedding_size", [0, E])
+every_embedded = pytest.mark.parametrize("cell", CELL_NAMES + SKIPPING)
+every_input = pytest.mark.parametrize(
+    ("cell", "embedding_size"), [*product(CELL_NAMES, [0, E]), *product(SKIPPING, [E])]
+)
 
 
 def model_and_batch(cell: str, embedding_size: int, rng, dtype: str = "float64"):
@@ -29,11 +34,12 @@ def gradients_of(model, ids, targets, states=None, tape=None, **options):
     return loss, model.grads.copy(), new_states
 
 
-@every_cell
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@every_input
+@pytest.mark.parametrize(
+    ("cell", "embedding_size", "layers"),
+    [*product(CELL_NAMES, [0, E], [1, 2, 3]), *product(SKIPPING, [E], [2]), ("lstm skips", E, 3)],
+)
 def test_gradients_against_differences(
-    cell: str, layers: int, embedding_size: int, monkeypatch
+    cell: str, embedding_size: int, layers: int, monkeypatch
 ) -> None:
     """With both dropouts, masks held, and several blocks of factors in a sequence."""
     monkeypatch.setattr(lstm_module, "FACTOR_BLOCK", 2 * SMALL.B * SMALL.hidden_size)
@@ -48,7 +54,6 @@ def test_gradients_against_differences(
     assert min(row.largest for row in rows) > 1e-4  # nothing was compared with nothing
 
 
-@every_cell
 @every_input
 def test_names_and_shapes_are_known_beforehand(cell: str, embedding_size: int) -> None:
     shape = shape_of(V, cell, 3, H, embedding_size)
@@ -72,7 +77,7 @@ def test_parameters_are_views_of_the_flat_vectors() -> None:
         start += parameter.value.size
 
 
-@every_cell
+@every_embedded
 def test_the_start_is_a_function_of_the_seed(cell: str) -> None:
     shape = shape_of(V, cell, 2, H, E)
     first, again, other = CharLM(shape, 1), CharLM(shape, 1), CharLM(shape, 2)
@@ -87,7 +92,6 @@ def test_the_start_is_a_function_of_the_seed(cell: str) -> None:
     assert len(drawn) == expected
 
 
-@every_cell
 @every_input
 def test_two_halves_are_one_text(cell: str, embedding_size: int, rng) -> None:
     model, ids, targets = model_and_batch(cell, embedding_size, rng)
@@ -98,7 +102,7 @@ def test_two_halves_are_one_text(cell: str, embedding_size: int, rng) -> None:
     np.testing.assert_allclose(end, whole_end, rtol=1e-12)
 
 
-@every_cell
+@every_embedded
 def test_a_used_tape_changes_nothing(cell: str, rng) -> None:
     model, ids, targets = model_and_batch(cell, E, rng)
     loss, grads, states = gradients_of(model, ids, targets)
@@ -111,7 +115,7 @@ def test_a_used_tape_changes_nothing(cell: str, rng) -> None:
     np.testing.assert_array_equal(used_states, states)
 
 
-@every_cell
+@every_embedded
 def test_evaluating_between_forward_and_backward_changes_nothing(cell: str, rng) -> None:
     model, ids, targets = model_and_batch(cell, E, rng)
     tape, dlogits = model.tape(T, B), rng.standard_normal((T * B, V))
@@ -141,7 +145,7 @@ def test_the_loss_is_the_mean_of_the_losses(cell: str, rng) -> None:
         np.testing.assert_allclose(alone[:, 0], losses[:, b], rtol=1e-12)
 
 
-@every_cell
+@every_embedded
 def test_slices_of_a_batch_add_up(cell: str, rng) -> None:
     """What the workers rely on: losses and gradients of the lanes, with the same masks."""
     model, ids, targets = model_and_batch(cell, E, rng)
@@ -185,6 +189,34 @@ def test_dropout_stands_behind_every_layer_and_nowhere_else(rng) -> None:
     np.testing.assert_array_equal(logits, undropped)
 
 
+@pytest.mark.parametrize("cell", SKIPPING)
+def test_skips_lead_the_input_to_every_layer_and_every_output_to_the_scores(cell: str, rng) -> None:
+    model = CharLM(shape_of(V, cell, 3, H, E, dtype="float64"), seed=4)
+    model.values += 0.3 * rng.standard_normal(model.values.shape)
+    ids, masks = rng.integers(V, size=(T, B)), model.draw_masks(Dropout(0.3, 0.0, 1), 1, T, B)
+    logits, states = model.forward(ids, model.zero_states(B), model.tape(T, B), masks)
+
+    e = model.embedding.E.value[ids]
+    x, outputs = e, []
+    for layer, mask, state in zip(model.layers, masks.outputs, states, strict=True):
+        h, end = layer.forward(x, layer.zero_state(B), layer.tape(T, B))
+        np.testing.assert_array_equal(end, state)
+        outputs.append(h * mask)
+        x = np.concatenate([outputs[-1], e], axis=2)
+    W_y = model.linear.W_y.value.reshape(3, H, V)
+    expected = sum(h @ W for h, W in zip(outputs, W_y, strict=True)) + model.linear.b_y.value
+    np.testing.assert_allclose(logits, expected.reshape(T * B, V), rtol=1e-12, atol=1e-13)
+
+
+def test_nothing_is_skipped_in_one_layer(rng) -> None:
+    plain, skipping = (CharLM(shape_of(V, cell, 1, H, E)) for cell in ("lstm", "lstm skips"))
+    ids, targets = rng.integers(V, size=(T, B)), rng.integers(V, size=(T, B))
+    loss, grads, _ = gradients_of(plain, ids, targets)
+    skipping_loss, skipping_grads, _ = gradients_of(skipping, ids, targets)
+    assert loss == skipping_loss
+    np.testing.assert_array_equal(grads, skipping_grads)
+
+
 def test_masks_are_drawn_only_where_asked_for() -> None:
     model = CharLM(Shape(V, "layer-norm", 2, H))
     assert model.draw_masks(Dropout(0.0, 0.0, 1), 1, T, B) is None
@@ -201,7 +233,7 @@ def test_masks_are_drawn_only_where_asked_for() -> None:
     assert np.any(later.gates[0] != first)
 
 
-@every_cell
+@every_embedded
 def test_float32_is_float64_rounded(cell: str, rng) -> None:
     rounded, ids, targets = model_and_batch(cell, E, rng, "float32")
     exact = CharLM(shape_of(V, cell, 2, H, E, dtype="float64"))

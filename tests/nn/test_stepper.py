@@ -1,8 +1,10 @@
 """The fast stepper computes what the plain one does, which is the training forward pass."""
 
+from itertools import product
+
 import numpy as np
 import pytest
-from layers import CELL_NAMES, shape_of
+from layers import CELL_NAMES, SKIPPING, shape_of
 
 from charlstm.nn import stepper
 from charlstm.nn.lstm import State
@@ -25,8 +27,9 @@ def model_and_states(cell: str, embedding_size: int, layers: int) -> tuple[CharL
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("embedding_size", [0, 5])
-@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize(
+    ("cell", "embedding_size"), [*product(CELL_NAMES, [0, 5]), *product(SKIPPING, [5])]
+)
 def test_steps_equal_one_forward_pass(cell: str, embedding_size: int, layers: int) -> None:
     model, states = model_and_states(cell, embedding_size, layers)
     ids = np.random.default_rng(1).integers(0, V, (STEPS, B))

@@ -63,6 +63,7 @@ def trained(folder: Path, **settings: Any) -> LoadedModel:
 OTHERS: list[tuple[str, int]] = [
     *(("simple", 0), ("simple", 7), ("layer-norm", 0), ("layer-norm", 7)),
     *(("lstm capped", 0), ("lstm capped", 7), ("simple capped", 7), ("layer-norm capped", 0)),
+    *(("lstm skips", 7), ("simple capped skips", 7), ("layer-norm skips", 7)),
 ]
 """Cells for which others have no module: with one-hot input, and embedded."""
 

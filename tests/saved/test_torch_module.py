@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layers import kind_of
+from layers import SKIPS, kind_of
 from writers import CELLS, a_model
 
 from charlstm.errors import ConfigError
@@ -36,16 +36,21 @@ def test_it_is_python_with_the_sizes_of_the_model(cell: str, embedding_size: int
     V = a_model().vocabulary.size
     body = ast.unparse(classes["Model"])
     assert f"LSTM({embedding_size or V}, 11, 2)" in body
-    assert f"Linear(11, {V})" in body
+    assert f"Linear({22 if cell.endswith(SKIPS) else 11}, {V})" in body
     assert (f"Embedding({V}, 5)" in body) == bool(embedding_size)
     assert ("Layer" in classes) == (cell != "lstm")
     assert "$" not in source
+
+
+def _cat(arrays: list[np.ndarray], dim: int) -> np.ndarray:
+    return np.concatenate(arrays, axis=dim)
 
 
 def torch_of_numpy() -> dict[str, ModuleType]:
     """As much of PyTorch as a written layer's step needs, with NumPy's arrays."""
     torch, nn, functional = (ModuleType(f"torch{end}") for end in ("", ".nn", ".nn.functional"))
     torch.sigmoid, torch.tanh, torch.minimum = lambda a: 1 / (1 + np.exp(-a)), np.tanh, np.minimum
+    torch.einsum, torch.stack, torch.cat = np.einsum, np.stack, _cat
     torch.empty, torch.nn, nn.functional = lambda *sizes: np.empty(sizes), nn, functional
     nn.Module, nn.ModuleList, nn.Parameter = object, list, lambda array: array
 
@@ -57,7 +62,9 @@ def torch_of_numpy() -> dict[str, ModuleType]:
     return {module.__name__: module for module in (torch, nn, functional)}
 
 
-@pytest.mark.parametrize("cell", [cell for cell, _ in CELLS if cell != "lstm"])
+@pytest.mark.parametrize(
+    "cell", [cell for cell, _ in CELLS if cell != "lstm" and not cell.endswith(SKIPS)]
+)
 def test_a_written_step_is_that_of_the_layer(
     cell: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ):
@@ -75,6 +82,29 @@ def test_a_written_step_is_that_of_the_layer(
     _, end = ours.forward(x[np.newaxis], State(h, c), ours.tape(1, 4))
     found = theirs.step(x @ ours.W_x.value + h @ ours.W_h.value, c)
     np.testing.assert_allclose(found, end, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", [cell for cell, _ in CELLS if cell.endswith(SKIPS)])
+def test_written_layers_with_skips_are_those_of_the_model(
+    cell: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+):
+    for name, module in torch_of_numpy().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    written: dict[str, Any] = {}
+    model = a_model(cell, 5, layers=3).model
+    exec(module_source(a_model(cell, 5, layers=3)), written)
+    theirs = written["LSTM"](5, 11, 3)
+    for ours, layer in zip(model.layers, theirs, strict=True):
+        for name, parameter in ours.parameters().items():
+            assert getattr(layer, name).shape == parameter.value.shape
+            setattr(layer, name, parameter.value)
+    ids, (h, c) = rng.integers(20, size=(4, 2)), rng.standard_normal((2, 3, 2, 11))
+    states = [State(*pair) for pair in zip(h.astype(np.float32), c.astype(np.float32), strict=True)]
+    tape = model.tape(4, 2)
+    _, ends = model.forward(ids, states, tape)
+    top, state = theirs.forward(model.embedding.E.value[ids], (h, c))
+    np.testing.assert_allclose(top.reshape(8, 33), tape.top, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.stack(state, axis=1), ends, rtol=0, atol=1e-6)
 
 
 def test_every_cell_has_a_module():

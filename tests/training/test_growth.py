@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layers import settings_of
 from tiny import TEXT, all_that_counts, differing, newest, tiny_config, train, weights
 
 import charlstm
@@ -25,7 +26,7 @@ from charlstm.training.setup import prepare
 
 OTHER = "où la mer était calme, à midi\n" * 8
 NEW = set(OTHER) - set(TEXT)
-CELLS = [("lstm", 0), ("layer-norm", 3)]
+CELLS = [("lstm", 0), ("layer-norm", 3), ("lstm skips", 3)]
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def lines_of(config: Config) -> list[str]:
 @pytest.mark.parametrize(("cell", "embedding_size"), CELLS)
 def test_a_grown_run_is_a_run_like_any_other(tmp_path: Path, cell: str, embedding_size: int):
     """Its vocabulary has both; it is resumed bit for bit, loaded, sampled and scored."""
-    settings = {"model.cell": cell, "model.embedding_size": embedding_size}
+    settings = settings_of(cell) | {"model.embedding_size": embedding_size}
     config = tuned(tmp_path, trained(tmp_path, **settings), **settings)
     train(config, tmp_path / "straight")
     for stop in (7, 13):

@@ -131,6 +131,16 @@ def test_a_different_model_is_refused_by_name(
     assert not RunFolder(tmp_path / "run").holds_a_run()
 
 
+def test_a_model_with_skips_is_of_another_kind(tmp_path: Path):
+    embedded = {"model.embedding_size": 3}
+    train(tiny_config(tmp_path, **embedded), tmp_path / "source")
+    with pytest.raises(ConfigError, match=r"model\.skips is true \(there: false\)"):
+        train(
+            tuned(tmp_path, tmp_path / "source", **embedded, **{"model.skips": True}),
+            tmp_path / "run",
+        )
+
+
 def test_all_that_differs_is_named(source: Path, tmp_path: Path):
     settings = {"model.hidden_size": 6, "model.layers": 1}
     with pytest.raises(ConfigError, match=r"model.layers is 1 .*; model.hidden_size is 6"):

@@ -23,6 +23,7 @@ LARGE = {"model.hidden_size": 96, "training.batch_size": 24, "training.sequence_
         {"model.layers": 3},
         {"model.dropout": 0.2},
         {"model.embedding_size": 24},
+        {"model.embedding_size": 24, "model.skips": True, "model.layers": 3},
         {"training.optimizer": "sgd"},
         {"model.dtype": "float64"},
         {"training.batch_size": 2, "training.sequence_length": 10, "model.hidden_size": 256},

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layers import settings_of
 from many_ranks import SETTINGS
 from processes import children_of, is_alive, wait_until
 from tiny import TEXT, all_that_counts, differing, metrics, newest, tiny_config, train
@@ -38,11 +39,9 @@ def losses(rows: list[dict[str, Any]]) -> list[float]:
     return [row.get("train_loss", row.get("val_loss")) for row in rows]
 
 
-@pytest.mark.parametrize(("dtype", "input_gate"), [("float32", "free"), ("float64", "capped")])
-def test_the_number_of_workers_changes_rounding_only(
-    tmp_path: Path, dtype: str, input_gate: str
-) -> None:
-    settings = {"model.dtype": dtype, "model.input_gate": input_gate}
+@pytest.mark.parametrize(("dtype", "cell"), [("float32", "lstm"), ("float64", "lstm capped skips")])
+def test_the_number_of_workers_changes_rounding_only(tmp_path: Path, dtype: str, cell: str) -> None:
+    settings = {"model.dtype": dtype, "model.embedding_size": 3} | settings_of(cell)
     alone = losses(trained(tmp_path / "1", 1, **settings))
     assert len(alone) == 200 + 4
     for workers in (2, 3):

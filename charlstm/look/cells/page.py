@@ -72,6 +72,7 @@ def _facts(report: Findings, model: CharLM, vocabulary: Vocabulary) -> dict[str,
         "cell": shape.cell,
         "inputGate": shape.input_gate,
         "layers": shape.layers,
+        "skips": shape.skips,
         "units": shape.hidden_size,
         "gates": GATES,
         "quantities": QUANTITIES,
@@ -142,13 +143,16 @@ def _of_layers(report: Findings, model: CharLM, scales: dict[str, Any]) -> Itera
 def _weights(model: CharLM) -> Iterator[Array]:
     """Of each layer ``(H, 4, D + H)``: what a unit's gates take from below and from before.
 
-    The first layer has a column for each character, embedded or not: D is V. A layer norm takes
-    the mean over the units away; taken from the weights, it need not be known at each step.
+    The first layer has a column for each character, embedded or not: D is V. So has, with skips,
+    every other one, behind the columns of the layer below: D is H + V. A layer norm takes the mean
+    over the units away; taken from the weights, it need not be known at each step.
     """
     for number, layer in enumerate(model.layers):
         W_x, W_h = layer.W_x.value, layer.W_h.value
-        if number == 0 and model.embedding is not None:
-            W_x = model.embedding.E.value @ W_x
+        if model.embedding is not None and (number == 0 or model.shape.skips):
+            below = layer.hidden_size if number else 0
+            of_characters = model.embedding.E.value @ W_x[:, below:]
+            W_x = np.concatenate((W_x[:, :below], of_characters), axis=1)
         both = np.concatenate((W_x, W_h), axis=1)
         if isinstance(layer, LayerNormLSTM):
             both = both - both.mean(axis=2, keepdims=True)

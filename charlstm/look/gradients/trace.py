@@ -42,6 +42,7 @@ class Network:
     E: Array | None
     layers: list[Weights]
     output: Weights
+    has_skips: bool
 
     @classmethod
     def of(cls, model: CharLM) -> "Network":
@@ -53,6 +54,7 @@ class Network:
             output=Weights(
                 W_y=linear.W_y.value.astype(np.float64), b_y=linear.b_y.value.astype(np.float64)
             ),
+            has_skips=model.shape.skips,
         )
 
     def input(self, id: int) -> Array:
@@ -67,6 +69,27 @@ class Network:
             arrays = {name: a for name, a in vars(w).items() if isinstance(a, np.ndarray)}
             named |= {f"lstm.{number}.{name}": a for name, a in arrays.items()}
         return named | {f"linear.{name}": a for name, a in vars(self.output).items()}
+
+    def input_above(self, q: Quantities, x: Array) -> Array:
+        """What the layer above one reads; ``x``: the network's input."""
+        return np.concatenate([q.h, x]) if self.has_skips else q.h
+
+    def top(self, step: list[Quantities]) -> Array:
+        """What the scores are made from."""
+        return np.concatenate([q.h for q in step]) if self.has_skips else step[-1].h
+
+    def shares(self, dtop: Array) -> list[Array]:
+        """Of each layer's output in the gradient of `top`."""
+        if self.has_skips:
+            return np.split(dtop, len(self.layers), axis=-1)
+        return [*(np.zeros_like(dtop) for _ in self.layers[1:]), dtop]
+
+    def through_input(self, d_step: list[Quantities]) -> Array:
+        """The gradient of the network's input."""
+        dx: Array = d_step[0].dx
+        if self.has_skips:
+            dx = dx + sum(d.dx[len(d.dh) :] for d in d_step[1:])
+        return dx
 
     def zeros(self) -> list[Array]:
         """``(H,)`` for every layer."""
@@ -115,12 +138,12 @@ def trace(model: CharLM, ids: Array) -> Trace:
     inputs, targets = [int(n) for n in ids[:-1]], [int(n) for n in ids[1:]]
     forward = _forward(network, inputs)
     output = [
-        reference.output_forward(network.output, step[-1].h, target)
+        reference.output_forward(network.output, network.top(step), target)
         for step, target in zip(forward, targets, strict=True)
     ]
     require_finite(model, *(q.logits for q in output), np.array([q.loss for q in output]))
     output_back = [
-        reference.output_backward(network.output, q, step[-1].h, target)
+        reference.output_backward(network.output, q, network.top(step), target)
         for q, step, target in zip(output, forward, targets, strict=True)
     ]
     backward = list(_backwards(network, forward, [d.dh_from_loss for d in reversed(output_back)]))[
@@ -134,10 +157,12 @@ def _forward(network: Network, ids: list[int]) -> list[list[Quantities]]:
     h, c = network.zeros(), network.zeros()
     steps = []
     for id in ids:
-        x, step = network.input(id), []
+        x = network.input(id)
+        step: list[Quantities] = []
         for number, w in enumerate(network.layers):
-            q = network.cell.forward(w, x, h[number], c[number])
-            x, h[number], c[number] = q.h, q.h, q.c
+            below = network.input_above(step[-1], x) if number else x
+            q = network.cell.forward(w, below, h[number], c[number])
+            h[number], c[number] = q.h, q.c
             step.append(q)
         steps.append(step)
     return steps
@@ -147,15 +172,18 @@ def _backwards(
     network: Network, forward: list[list[Quantities]], dh_output: Iterable[Array]
 ) -> Iterator[list[Quantities]]:
     """Every step's gradients, the last step first. ``dh_output``, also the last step first: what
-    the step's loss sends to the last layer; ``(H,)``, or ``(N, H)`` for N losses kept apart.
+    the step's loss sends to `top`; ``(H,)``, or ``(N, H)`` for N losses kept apart.
     """
     dh_next, dc_next = network.zeros(), network.zeros()
     for q_step, dh_from_loss in zip(reversed(forward), dh_output, strict=True):
-        dh_above, step = dh_from_loss, []
+        dh_above = network.shares(dh_from_loss)
+        step: list[Quantities] = []
         for number in reversed(range(len(network.layers))):
             w, q = network.layers[number], q_step[number]
-            d = network.cell.backward(w, q, dh_above, dh_next[number], dc_next[number])
-            dh_above, dh_next[number], dc_next[number] = d.dx, d.dh_prev, d.dc_prev
+            d = network.cell.backward(w, q, dh_above[number], dh_next[number], dc_next[number])
+            dh_next[number], dc_next[number] = d.dh_prev, d.dc_prev
+            if number:
+                dh_above[number - 1] = dh_above[number - 1] + d.dx[..., : q.h.size]
             step.append(d)
         yield step[::-1]
 
@@ -175,7 +203,7 @@ def _sum_gradients(
     if network.E is not None:
         total["embedding.E"] = np.zeros_like(network.E)
         for id, step in zip(ids, backward, strict=True):
-            total["embedding.E"][id] += step[0].dx
+            total["embedding.E"][id] += network.through_input(step)
     for q_step, d_step in zip(forward, backward, strict=True):
         for number, (q, d) in enumerate(zip(q_step, d_step, strict=True)):
             named = network.cell.gradients(q, d)

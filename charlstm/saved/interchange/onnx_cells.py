@@ -159,6 +159,6 @@ STEPS: dict[str, Step] = {"lstm": _lstm, "simple": _simple, "layer-norm": _layer
 
 def add_layer(layer: Layer, x: str) -> str:
     """Adds a layer that reads x; returns the name of y."""
-    if layer.shape.is_standard:
+    if layer.shape.has_standard_layers:
         return _operator(layer, x)
     return _scan(STEPS[layer.shape.cell], layer, x)

@@ -47,17 +47,21 @@ class _Graph:
         return content
 
     def _computation(self) -> None:
-        layers, nodes = range(self._shape.layers), self._nodes
-        x = self._input()
+        layers, nodes, skips = range(self._shape.layers), self._nodes, self._shape.skips
+        e = self._input()
+        outputs: list[str] = []
         for name in ("h0", "c0"):
             ones = nodes.constant("ones", np.ones(len(layers), np.int64))
             nodes.node("Split", [name, ones], [f"{name}_{k}" for k in layers], axis=0)
         for k in layers:
             layer = Layer(k, self._shape, self._parameters(f"lstm.{k}."), nodes)
-            x = add_layer(layer, x)
+            below = outputs[k - 1 : k] or [e]
+            x = nodes.value("Concat", *below, e, axis=-1) if skips and k else below[0]
+            outputs.append(add_layer(layer, x))
         for name in ("h", "c"):
             nodes.node("Concat", [f"{name}_{k}" for k in layers], [name], axis=0)
-        scores = nodes.value("MatMul", x, self._constant("linear.W_y"))
+        top = nodes.value("Concat", *outputs, axis=-1) if skips else outputs[-1]
+        scores = nodes.value("MatMul", top, self._constant("linear.W_y"))
         nodes.node("Add", [scores, self._constant("linear.b_y")], ["logits"])
 
     def _input(self) -> str:

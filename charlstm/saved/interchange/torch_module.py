@@ -1,7 +1,7 @@
 """The source of a module that a state_dict of ours fits, for the user to read and to keep.
 
-Where PyTorch has the cell, the recurrence is its ``torch.nn.LSTM``; others are written out. Nothing
-is pickled: the weights are plain tensors, and this is text.
+Where PyTorch has such layers, the recurrence is its ``torch.nn.LSTM``; others are written out.
+Nothing is pickled: the weights are plain tensors, and this is text.
 """
 
 from pathlib import Path
@@ -19,6 +19,17 @@ CELLS = {"lstm": "plain.txt", "simple": "plain.txt", "layer-norm": "layer-norm.t
 """Where the step of each cell is written out."""
 SQUASHED = {"lstm": "torch.tanh(c)", "simple": "c", "layer-norm": "torch.tanh(c)"}
 INPUT_GATES = {"free": "i", "capped": "torch.minimum(i, 1 - f)"}
+SKIPS = {
+    False: {"below": "H", "start": "", "joined": "x = torch.stack(outputs)", "top": "x"},
+    True: {
+        "below": "H + D",
+        "start": "e, tops = x, []\n        ",
+        "joined": "tops.append(torch.stack(outputs))\n"
+        "            x = torch.cat((tops[-1], e), dim=-1)",
+        "top": "torch.cat(tops, dim=-1)",
+    },
+}
+"""Input of the layers above the first, and what the linear layer reads."""
 
 
 def module_source(loaded: LoadedModel) -> str:
@@ -38,6 +49,7 @@ def module_source(loaded: LoadedModel) -> str:
         inputs=E or V,
         symbols=V,
         units=shape.hidden_size,
+        top=shape.top_size,
         layers=shape.layers,
     )
 
@@ -48,7 +60,7 @@ def _written_out(shape: Shape) -> str:
         "epsilon": shape.norm_epsilon,
         "squashed": SQUASHED[shape.cell],
         "bounded": INPUT_GATES[shape.input_gate],
-    }
+    } | SKIPS[shape.skips]
     source = _file(CELLS[shape.cell]) + _file("layers.txt")
     return Template(source).substitute(parts).removesuffix("\n")
 

@@ -57,6 +57,7 @@ def _facts(loaded: LoadedModel) -> dict[str, Any]:
         "cell": shape.cell,
         "inputGate": shape.input_gate,
         "layers": shape.layers,
+        "skips": shape.skips,
         "units": shape.hidden_size,
         "epsilon": shape.norm_epsilon,
         "unit": vocabulary.unit,

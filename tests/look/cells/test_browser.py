@@ -63,7 +63,14 @@ def page(look: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("begins", [(), (0, 1, *range(7, 250, 19))], ids=["text", "list"])
 @pytest.mark.parametrize(
     ("cell", "embedding_size"),
-    [("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3), ("lstm capped", 0)],
+    [
+        ("lstm", 0),
+        ("lstm", 3),
+        ("simple", 0),
+        ("layer-norm", 3),
+        ("lstm capped", 0),
+        ("lstm skips", 3),
+    ],
 )
 def test_every_quantity_is_that_of_the_model(
     cell: str, embedding_size: int, begins: tuple[int, ...], browser: LookBrowser, tmp_path: Path

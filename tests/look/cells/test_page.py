@@ -15,7 +15,10 @@ from charlstm.look.score import exact_losses
 from charlstm.pages.packing import element, levels
 from charlstm.text.vocabulary import Vocabulary
 
-CELLS = [("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3), ("simple capped", 0)]
+CELLS = [
+    *(("lstm", 0), ("lstm", 3), ("simple", 0), ("layer-norm", 3), ("simple capped", 0)),
+    *(("lstm skips", 3), ("layer-norm skips", 3)),
+]
 
 
 def test_surprise_is_that_of_eval() -> None:
@@ -67,7 +70,8 @@ def test_gates_follow_from_what_the_page_carries(cell: str, embedding_size: int)
         * np.array(facts["scales"]["h"][n])
         for n in range(2)
     ]
-    below = [np.eye(V)[report.text.ids], h[0]]
+    characters = np.eye(V)[report.text.ids]
+    below = [characters, np.concatenate((h[0], characters), axis=1) if facts["skips"] else h[0]]
     (piece,) = read(model, report.text.ids)
     for n, tape in enumerate(piece.tapes):
         weights = array_of(html, f"weights-{n}").reshape(H, 4, -1)

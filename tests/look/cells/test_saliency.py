@@ -1,8 +1,10 @@
 """Gradient reach against finite differences of the input vectors."""
 
+from itertools import product
+
 import numpy as np
 import pytest
-from layers import shape_of
+from layers import SKIPPING, shape_of
 
 from charlstm.look.cells.activations import ItemStarts, read
 from charlstm.look.cells.saliency import Saliency, affordable_interval
@@ -26,9 +28,13 @@ def input_vectors(model: CharLM, ids: np.ndarray) -> np.ndarray:
 
 def loss_at(model: CharLM, x: np.ndarray, j: int, target: int) -> float:
     """-log p of character j after the inputs before it; floats enter the first layer."""
+    x = e = x[:j].reshape(j, 1, -1)
+    outputs = []
     for layer in model.layers:
-        x, _ = layer.forward(x[:j].reshape(j, 1, -1), layer.zero_state(1), layer.tape(j, 1))
-    logits = x[-1, 0] @ model.linear.W_y.value + model.linear.b_y.value
+        h, _ = layer.forward(x, layer.zero_state(1), layer.tape(j, 1))
+        outputs.append(h)
+        x = model.input_above(h, e)
+    logits = model.top(outputs)[-1, 0] @ model.linear.W_y.value + model.linear.b_y.value
     return float(np.log(np.exp(logits).sum()) - logits[target])
 
 
@@ -56,8 +62,13 @@ def saliency_of(model: CharLM, ids: np.ndarray, size: int, interval: int = 1) ->
     return saliency
 
 
-@pytest.mark.parametrize("embedding_size", [0, 3], ids=["one-hot", "embedded"])
-@pytest.mark.parametrize("cell", ["lstm", "simple", "layer-norm", "layer-norm capped"])
+@pytest.mark.parametrize(
+    ("cell", "embedding_size"),
+    [
+        *product(["lstm", "simple", "layer-norm", "layer-norm capped"], [0, 3]),
+        *product(SKIPPING, [3]),
+    ],
+)
 def test_finite_differences(cell: str, embedding_size: int, rng: np.random.Generator) -> None:
     ids = rng.integers(0, V, T)
     model = a_model(cell, embedding_size)
@@ -81,7 +92,7 @@ def test_pieces_and_intervals_change_nothing(cell: str, rng: np.random.Generator
 
 
 @pytest.mark.parametrize("size", [64, 5])
-@pytest.mark.parametrize("cell", ["lstm", "simple capped", "layer-norm"])
+@pytest.mark.parametrize("cell", ["lstm", "simple capped", "layer-norm", "lstm skips"])
 def test_no_gradient_passes_where_an_item_begins(cell: str, size: int, rng) -> None:
     ids, end = rng.integers(0, V, T), 2
     begins = np.zeros(T, bool)

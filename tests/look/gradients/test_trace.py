@@ -1,8 +1,10 @@
 """The readable passes against the fast ones."""
 
+from itertools import product
+
 import numpy as np
 import pytest
-from layers import CELL_NAMES, shape_of
+from layers import CELL_NAMES, SKIPPING, shape_of
 
 from charlstm.look.gradients import trace as trace_module
 from charlstm.look.gradients.trace import FallOff, Trace, trace
@@ -21,9 +23,10 @@ def traced(cell: str, layers: int = 2, embedding_size: int = E, dtype: str = "fl
     return model, ids, trace(model, ids)
 
 
-@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("embedding_size", [0, E])
+@pytest.mark.parametrize(
+    ("cell", "embedding_size"), [*product(CELL_NAMES, [0, E]), *product(SKIPPING, [E])]
+)
 def test_agrees_with_the_fast_path(cell: str, layers: int, embedding_size: int) -> None:
     model, ids, passes = traced(cell, layers, embedding_size)
     tape = model.tape(T, 1)

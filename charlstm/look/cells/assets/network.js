@@ -47,16 +47,17 @@ class Network {
   preActivations(number, unit) {
     const layer = this.layers[number];
     const columns = layer.weights.length / (4 * facts.units);
-    const below = columns - facts.units;
+    const below = number > 0 ? facts.units : 0;
     const weights = [0, 1, 2, 3].map((k) => {
       const start = (unit * 4 + k) * columns;
       const scale = layer.weightScales[unit * 4 + k];
       return Float32Array.from(layer.weights.subarray(start, start + columns), (w) => w * scale);
     });
-    const sums = weights.map((w) => number === 0
-      ? Float32Array.from(this.ids, (id) => w[id]) : new Float32Array(this.T));
+    const readsCharacters = number === 0 || facts.skips;
+    const sums = weights.map((w) => readsCharacters
+      ? Float32Array.from(this.ids, (id) => w[below + id]) : new Float32Array(this.T));
     if (number > 0) this.addOutputs(sums, weights, 0, number - 1, 0);
-    this.addOutputs(sums, weights, below, number, 1);
+    this.addOutputs(sums, weights, columns - facts.units, number, 1);
     return sums;
   }
 

@@ -95,20 +95,25 @@ class Model {
 
   // Reads a character; the logits of what may follow, which the next step overwrites.
   step(id) {
-    let h = this.layers[0].step((W_x, a) => this.addCharacter(id, W_x, a));
+    const outputs = [this.layers[0].step((W_x, a) => this.addCharacter(id, W_x, a))];
     for (const layer of this.layers.slice(1)) {
-      const below = h;
-      h = layer.step((W_x, a) => addProduct(W_x, below, a));
+      const h = outputs.at(-1);
+      const x = facts.skips ? joined([h, this.embedded(id)]) : h;
+      outputs.push(layer.step((W_x, a) => addProduct(W_x, x, a)));
     }
     this.logits.set(this.b_y);
-    addProduct(this.W_y, h, this.logits);
+    addProduct(this.W_y, facts.skips ? joined(outputs) : outputs.at(-1), this.logits);
     return this.logits;
+  }
+
+  embedded(id) {
+    const E = this.E.length / this.size;
+    return this.E.subarray(id * E, (id + 1) * E);
   }
 
   addCharacter(id, W_x, a) {
     if (this.E) {
-      const E = this.E.length / this.size;
-      addProduct(W_x, this.E.subarray(id * E, (id + 1) * E), a);
+      addProduct(W_x, this.embedded(id), a);
     } else {
       for (let k = 0, w = id * a.length; k < a.length; k++, w++) a[k] += W_x[w];
     }
@@ -131,6 +136,16 @@ class Model {
       c.set(state[number][1]);
     });
   }
+}
+
+function joined(arrays) {
+  const all = new Float32Array(arrays.reduce((size, array) => size + array.length, 0));
+  let start = 0;
+  for (const array of arrays) {
+    all.set(array, start);
+    start += array.length;
+  }
+  return all;
 }
 
 // A one-hot input picks a column: made a row, it is found in one place.
