@@ -47,7 +47,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlstm.nn.cuts import Cuts
-from charlstm.nn.gates import GATES, TANH, activate_halved, halved
+from charlstm.nn.gates import GATES, TANH, activate_negated, gates_may_saturate, sigmoids_scaled
 from charlstm.nn.lstm import Layer, State, Tape, forget, weight_gradients
 from charlstm.nn.parameter import Array, Parameter
 from charlstm.nn.projection import project
@@ -186,6 +186,7 @@ class LayerNormLSTM(Layer):
             "shift_c": self.shift_c,
         }
 
+    @gates_may_saturate()
     def forward(
         self, x: Array, state: State, tape: Tape, mask: Array | None = None
     ) -> tuple[Array, State]:
@@ -205,7 +206,7 @@ class LayerNormLSTM(Layer):
             norm(a, epsilon, n, r)
             p = np.multiply(gain, n, out=a)
             p += shift
-            activate_halved(p, out=gates)
+            activate_negated(p, out=gates)
             bound(i, f, u)
             np.multiply(i, g, out=u)
             if mask is not None:
@@ -267,8 +268,8 @@ class LayerNormLSTM(Layer):
         return centre(W_x, out=np.empty_like(W_x)), centre(W_h, out=np.empty_like(W_h)), True
 
     def _gains_and_shifts(self, B: int) -> list[Array]:
-        """Of the gates, as `activate_halved` wants them and with the forget bias; of the cell."""
+        """Of the gates, as `activate_negated` wants them and with the forget bias; of the cell."""
         shift = self.shift.value.copy()
         shift[GATES.index("f")] += self.forget_bias
-        of_gates = halved(self.gain.value), halved(shift)
+        of_gates = (sigmoids_scaled(p, -1.0) for p in (self.gain.value, shift))
         return [lanes_of(p, B) for p in (*of_gates, self.gain_c.value, self.shift_c.value)]

@@ -3,7 +3,7 @@
 `PlainStepper` is the training forward pass on sequences of one step. `FastStepper` computes the
 same with everything prepared: for a layer's input and state side by side in one row, both products
 are one; with a one-hot input ``x W_x + b`` is looked up in a table; and what leads to a sigmoid is
-halved beforehand (see ``gates.activate``), which rounds nothing. Nothing is allocated per
+halved beforehand (see ``gates.activate_halved``), which rounds nothing. Nothing is allocated per
 character. It is written for the cells of ``LSTM``; others go the plain way.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from charlstm.nn.finite import quiet
-from charlstm.nn.gates import activate_halved, halved
+from charlstm.nn.gates import activate_halved, sigmoids_scaled
 from charlstm.nn.lstm import LSTM, State
 from charlstm.nn.mixture import Mixture, log_mean
 from charlstm.nn.model import CharLM
@@ -109,7 +109,7 @@ class _FastLayer:
     """One layer's weights, packed; its state; and scratch."""
 
     def __init__(self, layer: LSTM, state: State, *, one_hot: bool) -> None:
-        W_x, W_h, b = (halved(p.value) for p in (layer.W_x, layer.W_h, layer.b))
+        W_x, W_h, b = (sigmoids_scaled(p.value, 0.5) for p in (layer.W_x, layer.W_h, layer.b))
         (B, H), dtype = state.h.shape, state.h.dtype
         D = 0 if one_hot else W_x.shape[1]
         self._table = W_x + b[:, np.newaxis] if one_hot else None

@@ -41,6 +41,21 @@ def test_gradients_against_differences(cell: str, factor_block: int, rng, monkey
 
 
 @every_cell
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gates_may_be_closed_and_open_entirely(cell: str, dtype: type, rng) -> None:
+    """exp(-a) is infinite and 0 there; warnings are errors here."""
+    layer = random_layer(cell, D, H, dtype=dtype)
+    for parameter in layer.parameters().values():
+        parameter.value *= 1e4
+    tape = layer.tape(T, B)
+    out, _ = layer.forward(rng.integers(D, size=(T, B)), random_state(B, H, rng, dtype), tape)
+    oif = tape.gates[:3]
+    assert (oif == 0).any()
+    assert (oif == 1).any()
+    assert np.isfinite(out).all()
+
+
+@every_cell
 @pytest.mark.parametrize("one_hot", [True, False])
 def test_two_halves_are_one_sequence(cell: str, one_hot: bool, rng) -> None:
     """To the bit for ids. BLAS may round a product of more rows otherwise: then to rounding."""

@@ -39,6 +39,16 @@ def test_steps_equal_one_forward_pass(cell: str, embedding_size: int, layers: in
     np.testing.assert_allclose(logits, expected.reshape(STEPS, B, V), rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_gates_may_be_closed_and_open_entirely(cell: str) -> None:
+    """exp(-a) is infinite and 0 there; warnings are errors here."""
+    model, states = model_and_states(cell, 0, 2)
+    model.values *= 1e4
+    ids = np.random.default_rng(1).integers(0, V, (STEPS, B))
+    fastest = stepper_for(model, states)
+    assert all(np.isfinite(fastest.step(row)).all() for row in ids)
+
+
 @pytest.mark.parametrize("embedding_size", [0, 5])
 def test_in_tiles_it_computes_the_same(
     embedding_size: int, monkeypatch: pytest.MonkeyPatch
