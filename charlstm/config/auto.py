@@ -65,7 +65,8 @@ def _sizes(config: Config, text: Text, work: float | None) -> Sizes:
         for path, name in SIZES.items()
         if value_of(config, path) != AUTO
     }
-    found = fitting.sizes(text, work=work)._replace(cell=config.model.cell, **given)
+    fitted = fitting.sizes(text, work=work)
+    found = fitted._replace(cell=config.model.cell, skips=config.model.skips, **given)
     lanes, steps = found.batch_size, found.sequence_length
     if "batch_size" not in given:
         lanes = max(1, min(lanes, (text.characters - 1) // steps))
@@ -104,7 +105,7 @@ def _course(config: Config, course: Course) -> dict[str, Any]:
 def sizes_of(config: Config) -> Sizes:
     """What decides the speed of a step, of a config without ``auto``."""
     given = {name: value_of(config, path) for path, name in SIZES.items()}
-    return Sizes(cell=config.model.cell, **given)
+    return Sizes(cell=config.model.cell, skips=config.model.skips, **given)
 
 
 def reason(config: Config, text: Text) -> str:

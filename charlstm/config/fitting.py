@@ -52,6 +52,7 @@ class Sizes(NamedTuple):
     embedding_size: int
     batch_size: int
     sequence_length: int
+    skips: bool = False
 
 
 class Course(NamedTuple):
@@ -113,7 +114,9 @@ def work_per_character(sizes: Sizes, symbols: int) -> float:
     A one-hot input is looked up, which counts nothing.
     """
     H, E, L = sizes.hidden_size, sizes.embedding_size, sizes.layers
-    return 3.0 * (4 * H * (E + H) + (L - 1) * 8 * H * H + H * symbols)
+    also_read, read_by_softmax = (E, L * H) if sizes.skips else (0, H)
+    above = (L - 1) * 4 * H * (2 * H + also_read)
+    return 3.0 * (4 * H * (E + H) + above + read_by_softmax * symbols)
 
 
 def nominal_work(text: Text) -> float:

@@ -109,6 +109,8 @@ def test_work_counts_every_product_of_a_step():
     assert work_per_character(own, 11) == 3 * forward
     one_hot = own._replace(embedding_size=0)
     assert work_per_character(one_hot, 11) == 3 * (forward - 4 * 7 * 5)
+    skipping = own._replace(skips=True)
+    assert work_per_character(skipping, 11) == 3 * (forward + 2 * 4 * 7 * 5 + 2 * 7 * 11)
 
 
 def test_a_run_without_budget_takes_minutes_up_to_ten_megabytes_and_never_hours():
