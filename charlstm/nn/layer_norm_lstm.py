@@ -194,7 +194,7 @@ class LayerNormLSTM(Layer):
         W_x, W_h, are_centred = tape.weights = self._weights(tape)
         times_W_h, u, epsilon = tape.times(W_h), tape.product, self.epsilon
         norm, bound = scale if are_centred else normalise, self.input_gate.bound
-        gain, shift, gain_c, shift_c = self._gains_and_shifts(len(u))
+        gain, shift, gain_c, shift_c = self.gains_and_shifts(len(u), -1.0)
         tape.x, tape.mask = x, mask
         tape.h[0], tape.c[0] = state
         project(x, W_x, None, out=tape.gates, cuts=self.cuts)
@@ -267,9 +267,11 @@ class LayerNormLSTM(Layer):
             return W_x, W_h, False
         return centre(W_x, out=np.empty_like(W_x)), centre(W_h, out=np.empty_like(W_h)), True
 
-    def _gains_and_shifts(self, B: int) -> list[Array]:
-        """Of the gates, as `activate_negated` wants them and with the forget bias; of the cell."""
+    def gains_and_shifts(self, B: int, factor: float) -> list[Array]:
+        """Of the gates, with the forget bias, and for `sigmoids_scaled` by ``factor``; of the cell.
+        All of them for B lanes.
+        """
         shift = self.shift.value.copy()
         shift[GATES.index("f")] += self.forget_bias
-        of_gates = (sigmoids_scaled(p, -1.0) for p in (self.gain.value, shift))
+        of_gates = (sigmoids_scaled(p, factor) for p in (self.gain.value, shift))
         return [lanes_of(p, B) for p in (*of_gates, self.gain_c.value, self.shift_c.value)]

@@ -3,23 +3,26 @@
 `PlainStepper` is the training forward pass on sequences of one step. `FastStepper` computes the
 same with everything prepared: for a layer's input and state side by side in one row, both products
 are one; with a one-hot input ``x W_x + b`` is looked up in a table; and what leads to a sigmoid is
-halved beforehand (see ``gates.activate_halved``), which rounds nothing. Nothing is allocated per
-character. It is written for the cells of ``LSTM``; others go the plain way.
+halved beforehand (see ``gates.activate_halved``), which rounds nothing; weights that a norm follows
+are centred. Nothing is allocated per character. A cell for which nobody has written a layer here
+goes the plain way.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from charlstm.nn.finite import quiet
 from charlstm.nn.gates import activate_halved, sigmoids_scaled
-from charlstm.nn.lstm import LSTM, State
+from charlstm.nn.layer_norm_lstm import LayerNormLSTM, centre, normalise, scale
+from charlstm.nn.lstm import LSTM, Layer, State
 from charlstm.nn.mixture import Mixture, log_mean
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.nn.predictor import Predictor
-from charlstm.nn.tiles import product, tiling
+from charlstm.nn.tiles import product, row_product, tiling
 
 
 class Stepper(Protocol):
@@ -39,7 +42,7 @@ def stepper_for(model: Predictor, states: Sequence[State]) -> Stepper:
     """
     if isinstance(model, Mixture):
         return MixtureStepper(model, states)
-    if isinstance(model, CharLM) and all(isinstance(layer, LSTM) for layer in model.layers):
+    if isinstance(model, CharLM) and all(type(layer) in FAST_LAYERS for layer in model.layers):
         with quiet():
             return FastStepper(model, states)
     return PlainStepper(model, states)
@@ -79,14 +82,13 @@ class MixtureStepper:
 
 
 class FastStepper:
-    """The equations of `charlstm.nn.lstm`, with ``[x h] [W_x; W_h]`` as one product."""
+    """The equations of the cells, with ``[x h] [W_x; W_h]`` as one product."""
 
     def __init__(self, model: CharLM, states: Sequence[State]) -> None:
         B = len(states[0].h)
         self._layers = [
-            _FastLayer(layer, state, one_hot=number == 0 and model.embedding is None)
+            FAST_LAYERS[type(layer)](layer, state, number == 0 and model.embedding is None)
             for number, (layer, state) in enumerate(zip(model.layers, states, strict=True))
-            if isinstance(layer, LSTM)
         ]
         self._table = None if model.embedding is None else model.embedding.E.value
         self._model = model
@@ -105,17 +107,21 @@ class FastStepper:
             layer.restart(lanes, state)
 
 
-class _FastLayer:
+Weights = tuple[Array, Array, Array]
+"""W_x, W_h and b, ``(4, H)``, as a layer is to use them."""
+
+
+class _FastLayer(ABC):
     """One layer's weights, packed; its state; and scratch."""
 
-    def __init__(self, layer: LSTM, state: State, *, one_hot: bool) -> None:
-        W_x, W_h, b = (sigmoids_scaled(p.value, 0.5) for p in (layer.W_x, layer.W_h, layer.b))
+    def __init__(self, layer: Layer, weights: Weights, state: State, one_hot: bool) -> None:
+        W_x, W_h, b = weights
         (B, H), dtype = state.h.shape, state.h.dtype
         D = 0 if one_hot else W_x.shape[1]
         self._table = W_x + b[:, np.newaxis] if one_hot else None
-        cut = tiling(B, D + H, H)
         W = W_h if one_hot else np.concatenate([W_x, W_h], axis=1)
-        self._times_W = product(W, cut, out=np.empty((4, B, H), dtype))
+        a, cut = np.empty((4, B, H), dtype), tiling(B, D + H, H)
+        self._times_W = row_product(W, a) if B == 1 else product(W, cut, a)
         self._b = np.repeat(b[:, np.newaxis], B, axis=1)
         self._xh = np.empty((B, D + H), dtype)
         self._x, self._h = self._xh[:, :D], self._xh[:, D:]
@@ -123,7 +129,7 @@ class _FastLayer:
         self._c = state.c.copy()
         self._looked_up = np.empty((4, B, H), dtype)
         self._s, self._product = np.empty((B, H), dtype), np.empty((B, H), dtype)
-        self._bound, self._squash = layer.input_gate.bound, layer.squash.forward
+        self._bound = layer.input_gate.bound
 
     def restart(self, lanes: Array, state: State) -> None:
         self._h[lanes], self._c[lanes] = state
@@ -140,8 +146,18 @@ class _FastLayer:
         a += np.take(self._table, ids, axis=1, out=self._looked_up, mode="clip")
         return self._finish(a)
 
+    @abstractmethod
     def _finish(self, a: Array) -> Array:
-        """From pre-activations to h."""
+        """From pre-activations ``(4, B, H)``, which it overwrites, to h."""
+
+
+class _FastLSTM(_FastLayer):
+    def __init__(self, layer: LSTM, state: State, one_hot: bool) -> None:
+        W_x, W_h, b = (sigmoids_scaled(p.value, 0.5) for p in (layer.W_x, layer.W_h, layer.b))
+        super().__init__(layer, (W_x, W_h, b), state, one_hot)
+        self._squash = layer.squash.forward
+
+    def _finish(self, a: Array) -> Array:
         activate_halved(a, out=a)
         o, i, f, g = a
         self._bound(i, f, self._product)
@@ -150,3 +166,39 @@ class _FastLayer:
         c += np.multiply(i, g, out=self._product)
         np.multiply(o, self._squash(c, self._s), out=self._h)
         return self._h
+
+
+class _FastLayerNorm(_FastLayer):
+    """Its weights are centred, so that ``a`` has the mean 0 that its norm asks for."""
+
+    def __init__(self, layer: LayerNormLSTM, state: State, one_hot: bool) -> None:
+        W_x, W_h = (centre(W.value, out=np.empty_like(W.value)) for W in (layer.W_x, layer.W_h))
+        (B, H), dtype = state.h.shape, state.h.dtype
+        super().__init__(layer, (W_x, W_h, np.zeros((4, H), dtype)), state, one_hot)
+        self._epsilon = layer.epsilon
+        self._gains_and_shifts = layer.gains_and_shifts(B, 0.5)
+        self._n, self._r = np.empty((4, B, H), dtype), np.empty((4, B, 1), dtype)
+
+    def _finish(self, a: Array) -> Array:
+        gain, shift, gain_c, shift_c = self._gains_and_shifts
+        n, r, c, u = self._n, self._r, self._c, self._product
+        scale(a, self._epsilon, n, r)
+        p = np.multiply(gain, n, out=a)
+        p += shift
+        activate_halved(p, out=p)
+        o, i, f, g = p
+        self._bound(i, f, u)
+        c *= f
+        np.multiply(i, g, out=u)
+        u += c
+        normalise(u, self._epsilon, n[0], r[0])
+        np.multiply(gain_c, n[0], out=c)
+        c += shift_c
+        np.multiply(o, np.tanh(c, out=self._s), out=self._h)
+        return self._h
+
+
+FAST_LAYERS: dict[type[Layer], Callable[[Any, State, bool], _FastLayer]] = {
+    LSTM: _FastLSTM,
+    LayerNormLSTM: _FastLayerNorm,
+}

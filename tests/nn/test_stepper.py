@@ -7,6 +7,7 @@ import pytest
 from layers import CELL_NAMES, SKIPPING, shape_of
 
 from charlstm.nn import stepper
+from charlstm.nn.layer_norm_lstm import LayerNormLSTM
 from charlstm.nn.lstm import State
 from charlstm.nn.model import CharLM
 from charlstm.nn.stepper import FastStepper, PlainStepper, stepper_for
@@ -15,28 +16,32 @@ from charlstm.nn.tiles import Tiling
 V, H, B, STEPS = 7, 6, 4, 9
 
 
-def model_and_states(cell: str, embedding_size: int, layers: int) -> tuple[CharLM, list[State]]:
+def model_and_states(
+    cell: str, embedding_size: int, layers: int, lanes: int = B
+) -> tuple[CharLM, list[State]]:
     shape = shape_of(V, cell, layers, H, embedding_size, dtype="float64")
     rng = np.random.default_rng(layers)
     model = CharLM(shape, seed=2)
     model.values[...] = rng.standard_normal(model.values.shape)
-    states = [
-        State(rng.standard_normal((B, H)), rng.standard_normal((B, H))) for _ in range(layers)
-    ]
+    states = [State(*rng.standard_normal((2, lanes, H))) for _ in range(layers)]
     return model, states
 
 
+@pytest.mark.parametrize("lanes", [1, B])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize(
     ("cell", "embedding_size"), [*product(CELL_NAMES, [0, 5]), *product(SKIPPING, [5])]
 )
-def test_steps_equal_one_forward_pass(cell: str, embedding_size: int, layers: int) -> None:
-    model, states = model_and_states(cell, embedding_size, layers)
-    ids = np.random.default_rng(1).integers(0, V, (STEPS, B))
-    expected, _ = model.forward(ids, states, model.tape(STEPS, B))
+def test_steps_equal_one_forward_pass(
+    cell: str, embedding_size: int, layers: int, lanes: int
+) -> None:
+    model, states = model_and_states(cell, embedding_size, layers, lanes)
+    ids = np.random.default_rng(1).integers(0, V, (STEPS, lanes))
+    expected, _ = model.forward(ids, states, model.tape(STEPS, lanes))
     fastest = stepper_for(model, states)
     logits = np.stack([fastest.step(row).copy() for row in ids])
-    np.testing.assert_allclose(logits, expected.reshape(STEPS, B, V), rtol=1e-11, atol=1e-12)
+    expected = expected.reshape(STEPS, lanes, V)
+    np.testing.assert_allclose(logits, expected, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
@@ -60,13 +65,18 @@ def test_in_tiles_it_computes_the_same(
         return Tiling(2, 3)
 
     monkeypatch.setattr(stepper, "tiling", cut)
-    test_steps_equal_one_forward_pass("lstm", embedding_size, 2)
+    test_steps_equal_one_forward_pass("lstm", embedding_size, 2, B)
     assert asked == [(B, embedding_size + H, H), (B, 2 * H, H)]
 
 
 def test_the_fast_one_is_used_where_it_can_be() -> None:
     assert isinstance(stepper_for(*model_and_states("lstm", 0, 2)), FastStepper)
     assert isinstance(stepper_for(*model_and_states("simple", 0, 2)), FastStepper)
+    assert isinstance(stepper_for(*model_and_states("layer-norm", 0, 2)), FastStepper)
+
+
+def test_a_cell_that_it_does_not_know_goes_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(stepper.FAST_LAYERS, LayerNormLSTM)
     assert isinstance(stepper_for(*model_and_states("layer-norm", 0, 2)), PlainStepper)
 
 

@@ -4,7 +4,14 @@ from layers import CELL_NAMES, both_ways, random_layer, random_state
 
 from charlstm.nn import lstm, tiles
 from charlstm.nn.cuts import Cuts, Sizes
-from charlstm.nn.tiles import LARGEST_WITHOUT_PACKING, Tiling, multiply, product, tiling
+from charlstm.nn.tiles import (
+    LARGEST_WITHOUT_PACKING,
+    Tiling,
+    multiply,
+    product,
+    row_product,
+    tiling,
+)
 
 M, K, N = 6, 5, 12
 
@@ -53,6 +60,12 @@ def test_one_row_reads_weights_where_they_lie(rng, cut: Tiling) -> None:
     np.testing.assert_allclose(times_w(a), a @ turned, rtol=1e-12)
     w *= 2
     np.testing.assert_allclose(times_w(a), a @ turned / (1 if cut == (1, N) else 2), rtol=1e-12)
+
+
+def test_one_row_for_all_gates(rng) -> None:
+    a, w, out = rng.standard_normal((1, K)), rng.standard_normal((4, K, N)), np.empty((4, 1, N))
+    assert row_product(w, out)(a) is out
+    np.testing.assert_allclose(out, a @ w, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("unpacked")
