@@ -1,11 +1,11 @@
-"""Every kind of optimizer and schedule gets its numbers from the settings, each its own."""
+"""Models, optimizers and schedules get their numbers from the settings, each its own."""
 
 import numpy as np
 import pytest
 
 from charlstm.config.reading import config_from_dict
 from charlstm.config.settings import Config
-from charlstm.from_config import optimizer_of, schedule_of
+from charlstm.from_config import optimizer_of, schedule_of, shape_of
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.optim import OPTIMIZERS
 from charlstm.nn.schedule import SCHEDULES
@@ -41,6 +41,17 @@ def config(optimizer: str, schedule: str) -> Config:
         },
         "test",
     )
+
+
+def test_a_shape_has_all_settings_of_the_model_that_it_knows() -> None:
+    model = {
+        **{"cell": "layer-norm", "input_gate": "capped", "layers": 3, "skips": True},
+        **{"hidden_size": 5, "embedding_size": 4, "dtype": "float64"},
+        **{"forget_bias": -0.5, "norm_epsilon": 0.03},
+    }
+    asked = config_from_dict({"data": {"files": ["text.txt"]}, "model": model}, "test")
+    assert vars(shape_of(asked, 7)) == model | {"vocabulary_size": 7}
+    assert not model.items() & vars(Shape(7)).items()
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
