@@ -69,10 +69,11 @@ FOR_SHORT_TEXTS = (
     Hand(128, 0.3, 8, 6e-3, 10, embedding=16),
     Hand(128, 0.5, 16, 6e-3, 16, layers=2),
     Hand(512, 0.6, 16, 3e-3, 12, embedding=64),
+    Hand(512, 0.6, 8, 4e-3, 14, embedding=64),
 )
 FOR_LONG_TEXTS = (
     Hand(128, 0.0, 32, 1e-2),
-    Hand(192, 0.0, 32, 1e-2),
+    Hand(384, 0.1, 16, 5e-3, embedding=64),
     Hand(256, 0.0, 32, 1e-2),
     Hand(256, 0.1, 16, 7e-3),
     Hand(256, 0.0, 32, 1e-2, embedding=32),

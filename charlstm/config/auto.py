@@ -85,8 +85,9 @@ def _steps_given(config: Config, per_epoch: int) -> int | None:
 def _course(config: Config, course: Course) -> dict[str, Any]:
     """What else the rule says, as far as it was made for such a configuration."""
     training, schedule = config.training, config.schedule
-    usual = training.optimizer in ("adam", "adamw") and config.model.cell != "simple"
-    rate = course.learning_rate if usual else OTHER_RATE
+    is_bounded = config.model.cell != "simple" or config.model.input_gate == "capped"
+    is_usual = training.optimizer in ("adam", "adamw") and is_bounded
+    rate = course.learning_rate if is_usual else OTHER_RATE
     if "training.learning_rate" not in unsettled(config):
         rate = training.learning_rate
     evaluates = config.data.validates and config.evaluation.every != 0

@@ -1,13 +1,14 @@
 """Settings that fit a text: from its length and vocabulary, and the work one is ready to wait for.
 
-Two limits decide how wide the layer is. With more weights than some 4 N, a text of N characters is
-learned by heart; and of W multiply-adds most is learned where sixteen characters are read for each
-weight. To read a text more often than `PASSES` times only teaches its wording, so that ends the run
-on a short text, and time does on a long one. One wide layer, because the same weights in two narrow
-ones learn less from each character read. An embedding, however few the symbols: what goes into the
-layer is then a few numbers that even a short text can teach. Few lanes, because a run of minutes
-has too few updates rather than too noisy ones. A list is read in sequences that hold nine in ten of
-its items whole, in as many more lanes as they are shorter.
+Two limits decide how wide the layer is. With more weights than some 16 N, a text of N characters is
+learned by heart before its language is; and of W multiply-adds most is learned where five
+characters are read for each weight. To read a text more often than `PASSES` times only teaches its
+wording, so that ends the run on a short text, and time does on a long one. One wide layer, because
+the same weights in two narrow ones learn less from each character read. An embedding, however few
+the symbols: what goes into the layer is then numbers that even a short text can teach. The wider a
+layer, the more of its units change an output at once, so the rate falls as the width grows. Few
+lanes, because a run of minutes has too few updates rather than too noisy ones. A list is read in
+sequences that hold nine in ten of its items whole, in as many more lanes as they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -17,8 +18,8 @@ comes to settings made by hand, is in docs/choosing.md.
 import math
 from typing import NamedTuple
 
-WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-PASSES = 20
+WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
+PASSES = 12
 EVALUATIONS = 24
 PATIENCE = 6
 SHORTEST = (
@@ -75,12 +76,12 @@ class Course(NamedTuple):
 def sizes(text: Text, *, work: float | None = None) -> Sizes:
     """The sizes for a text and ``work`` multiply-adds, by default `nominal_work`."""
     work = nominal_work(text) if work is None else work
-    affordable = (work / 768) ** 0.25  # where 12 H^2 a character allow to read 16 x 4 H^2 of them
-    width = _nearest(min(math.sqrt(text.characters), affordable))
-    embedding = 16 if text.symbols <= 256 else 64
+    affordable = (work / 240) ** 0.25  # where 12 H^2 a character allow to read 5 x 4 H^2 of them
+    width = _nearest(min(2 * math.sqrt(text.characters), affordable))
+    embedding = min(width, 64 if text.symbols <= 256 else 128)
     found = Sizes("lstm", 1, width, embedding, 8, 64)
     steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
-    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 80)
+    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 50)
     return found._replace(
         batch_size=_lanes(text, lanes * 64 / steps),
         sequence_length=max(1, min(steps, text.characters // 64)),
@@ -97,8 +98,8 @@ def course(
     steps = max(1, round(read / characters))
     few = max(8192, round(read / (6 * EVALUATIONS)))
     return Course(
-        dropout=round(min(0.6, 0.03 * read / text.characters), 2),
-        learning_rate=7e-3,
+        dropout=round(0.6 * min(1.0, read / text.characters / PASSES) ** 1.5, 2),
+        learning_rate=min(8e-3, float(f"{2 / sizes.hidden_size:.2g}")),
         minimum=1e-4,
         steps=steps,
         warmup_steps=min(100, steps // 20),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from charlstm.config.auto import unsettled
 from charlstm.config.schema import SETTINGS, value_of
 from charlstm.config.settings import Config
 from charlstm.from_config import shape_of
@@ -15,7 +16,7 @@ from charlstm.text.items import Items
 from charlstm.training.dataset import Dataset
 
 FEW_EVALUATIONS = 5
-FAR_TOO_MANY_PARAMETERS = 10  # for each character; the rule for auto stays below 5
+FAR_TOO_MANY_PARAMETERS = 40  # for each character; the rule for auto stays below 25
 MARKED_DIFFERENCE = 1.2
 """Times the loss of other text. Tails of novels, plays, letters and programs stay below 1.1."""
 ENOUGH = 300_000  # characters on each side that tell how pairs of characters are distributed
@@ -62,7 +63,8 @@ def _on_evaluations(dataset: Dataset) -> Iterator[str]:
 def _on_size(dataset: Dataset) -> Iterator[str]:
     parameters = parameter_count(shape_of(dataset.config, dataset.corpus.vocabulary.size))
     characters = dataset.text.characters
-    if parameters > FAR_TOO_MANY_PARAMETERS * characters:
+    is_fitted = {"model.layers", "model.hidden_size"} <= set(unsettled(dataset.asked))
+    if not is_fitted and parameters > FAR_TOO_MANY_PARAMETERS * characters:
         yield (
             f"a model of {parameters:,} parameters will learn {characters:,} characters by heart;"
             " lower model.hidden_size or model.layers, or leave them to auto"

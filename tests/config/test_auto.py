@@ -84,6 +84,9 @@ def test_the_rest_follows_from_what_was_given():
 def test_the_rate_is_for_adam_and_a_bounded_cell(values: dict[str, Any]):
     usual = settled(config_with(), TYPICAL).training.learning_rate
     assert settled(config_with(**values), TYPICAL).training.learning_rate < usual
+    bounded = values | {"model.input_gate": "capped"}
+    is_bounded = settled(config_with(**bounded), TYPICAL).training.learning_rate == usual
+    assert is_bounded == ("model.cell" in values)
 
 
 def test_a_run_that_goes_on_keeps_its_numbers():

@@ -50,6 +50,10 @@ def test_a_model_that_is_far_too_large(tmp_path: Path):
     assert "will learn 105 characters by heart" in found
 
 
+def test_no_advice_on_a_size_that_the_rule_chose(tmp_path: Path):
+    assert advised(tmp_path, **{"model.hidden_size": "auto", "model.layers": "auto"}) == []
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
