@@ -232,9 +232,11 @@ def kill_saves(folder: str, kills: int, seed: int) -> dict[str, int]:
     run, size = RunFolder(Path(folder)), 50_000
     run.create()
     figures = {"kills": kills, "lost": 0, "in mid-save": 0, "left after cleaning": 0, "saves": 0}
-    last = 0
+    last = 2  # the first of them also imports
+    with run.lock():
+        usual = min(_seconds_of(lambda step=step: save(run, step, size=size)) for step in (1, last))
     for _ in range(kills):
-        acknowledged = _saved_until_killed(run, last, size, rng.uniform(0.002, 0.03))
+        acknowledged = _saved_until_killed(run, last, size, rng.uniform(0, 4 * usual))
         figures["in mid-save"] += len(strays(run)) > 0
         assert len(strays(run)) <= 1
         with run.lock():
@@ -248,6 +250,12 @@ def kill_saves(folder: str, kills: int, seed: int) -> dict[str, int]:
         figures["saves"] += step - last
         last = step
     return figures
+
+
+def _seconds_of(call: Callable[[], None]) -> float:
+    start = time.monotonic()
+    call()
+    return time.monotonic() - start
 
 
 def _saved_until_killed(run: RunFolder, last: int, size: int, seconds: float) -> int:

@@ -100,7 +100,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("minutes", [0.1, 0.2, 0.4])
 def test_steps_and_evaluations_fill_the_time(tmp_path: Path, speed: list[int], minutes: float):
-    config = open_config(tmp_path, TEXT * 100, **{"training.minutes": minutes})
+    config = open_config(tmp_path, TEXT * 200, **{"training.minutes": minutes})
     dataset = budget.fit_to_time(read_dataset(config), tmp_path, budget.time.monotonic()).dataset
     settings = dataset.config
     characters = settings.training.batch_size * settings.training.sequence_length

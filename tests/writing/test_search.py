@@ -74,12 +74,12 @@ def test_what_is_left_out_of_a_large_vocabulary_is_told(
     everything = {way.ids: way.log_p for way in searched(model, 20).ways}
     monkeypatch.setattr(search, "WIDEST", 1)
     found = searched(model, 20)
-    missed = everything.keys() - {way.ids for way in found.ways}
+    seen = {way.ids: way.log_p for way in found.ways}
+    missed = everything.keys() - seen.keys()
     assert missed
     assert all(everything[ids] <= found.unseen for ids in missed)
-    assert {way.ids: way.log_p for way in found.ways}.items() >= {
-        ids: everything[ids] for ids in everything.keys() - missed
-    }.items()
+    for ids in everything.keys() - missed:  # beside fewer others: BLAS sums in another order
+        assert seen[ids] == pytest.approx(everything[ids], rel=1e-12)
 
 
 def test_memory_does_not_grow_with_vocabulary_times_steps():
