@@ -303,7 +303,7 @@ def _chosen(row: dict[str, Any]) -> str:
     embedding = f" E{model['embedding_size']}" if model["embedding_size"] else ""
     return (
         f"{model['layers']} x {model['hidden_size']}{embedding}, dropout {model['dropout']:g},"
-        f" B {training['batch_size']}, {training['learning_rate']:g}, {row['passes']:.1f} passes"
+        f" B {training['batch_size']}, {training['learning_rate']:.2g}, {row['passes']:.1f} passes"
     )
 
 

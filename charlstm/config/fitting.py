@@ -60,7 +60,7 @@ class Course(NamedTuple):
     """What follows once the sizes are known; the schedule is a cosine of ``steps`` steps.
 
     ``evaluation_characters``: so many of the validation part are read at each evaluation on the
-    way; 0: all of them.
+    way; 0: all of them, where that is hardly more.
     """
 
     dropout: float
@@ -104,7 +104,7 @@ def course(
         steps=steps,
         warmup_steps=min(100, steps // 20),
         evaluate_every=max(1, steps // EVALUATIONS),
-        evaluation_characters=few if few < text.validation else 0,
+        evaluation_characters=few if 2 * few < text.validation else 0,
         early_stopping=PATIENCE if text.validation else 0,
     )
 
