@@ -80,9 +80,9 @@ def figure(value: float, digits: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``42 s``, ``9 min``, ``3.5 h``."""
+    """``42 s``, ``9 min``, ``3.5 h``, ``120 h``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 3600:.{1 if seconds < 36_000 else 0}f} h"

@@ -22,7 +22,7 @@ Piece = TypeVar("Piece", bound=Sized)
 FIRST_SAMPLE = 3.0
 """Seconds of training until a terminal is shown what the model writes; each next takes twice as
 long, so that it is visibly better."""
-WIDTH_OF_BAR = 12
+WIDTH_OF_BAR = 8
 
 PIECE = 512  # bytes that a pipe takes whole, or not at all, once it says that it can be written
 SECONDS = 0.5

@@ -96,6 +96,11 @@ def test_what_does_not_fit_beside_the_bar_is_left_out(columns: int, text: str):
     assert fitting(parts, columns) == text
 
 
+def test_loss_best_and_time_left_fit_sixty_columns():
+    parts = ["loss 0.275", "val 0.326", "best 0.325", f"{duration(1e6)} left"]
+    assert fitting(parts, 60) == "  ".join(parts)
+
+
 def test_pieces_are_handed_on(capsys: pytest.CaptureFixture[str]):
     assert list(watched(["abc", "de"], 5)) == ["abc", "de"]
     assert capsys.readouterr() == ("", "")
@@ -189,7 +194,8 @@ def test_bits():
         (100, "2 min"),
         (5999, "100 min"),
         (6000, "1.7 h"),
-        (1e6, "277.8 h"),
+        (35_999, "10.0 h"),
+        (1e6, "278 h"),
     ],
 )
 def test_duration(seconds: float, text: str):
