@@ -18,8 +18,8 @@ from charlstm.errors import ConfigError
 from charlstm.messages import nearest, shorten
 
 _NAMES = "|".join([*GROUPS, *(name for name in SETTINGS if "." not in name)])
-PATIENCE_WITH_A_WRITER = 2  # seconds; one that was started beside us may come after us
 _STARTS_A_SETTING = re.compile(rf"^(?:{_NAMES}) *:".encode(), re.MULTILINE)
+PATIENCE_WITH_A_WRITER = 2  # seconds; one that was started beside us may come after us
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), texts: Sequence[str] = ()) -> Config:

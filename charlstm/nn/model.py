@@ -7,7 +7,7 @@ With skips (Graves 2013, arXiv:1308.0850), e being the embedded input and h_k th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
@@ -213,24 +213,37 @@ class CharLM:
         """Writes every parameter's ``grad``; truncated: no gradient arrives at the last state.
         Returns the gradient of the embedded input ``(T, B, E)``, None for one-hot input.
         """
-        (T, B), H = tape.ids.shape, self.shape.hidden_size
+        T, B = tape.ids.shape
         dtop = self.linear.backward(dlogits, tape.top, tape.dtop).reshape(T, B, -1)
-        dx: Array | None = dtop[..., -H:]
-        skipped = []
-        for number in reversed(range(len(self.layers))):
-            dh = _given(dx)
+
+        def back(number: int, dh: Array) -> Array | None:
             mask = None if tape.masks is None else tape.masks.outputs[number]
             if mask is not None:
                 dh *= mask
             dx, tape.dstates[number] = self.layers[number].backward(dh, tape.layers[number])
+            return dx
+
+        dx = self.through_layers(dtop, back)
+        if self.embedding is not None:
+            self.embedding.backward(_given(dx), tape.ids)
+        return dx
+
+    def through_layers(
+        self, dtop: Array, back: Callable[[int, Array], Array | None]
+    ) -> Array | None:
+        """The gradient of the embedded input, None for one-hot input, from ``dtop``, that of
+        ``top()``. ``back(number, dh)`` takes the gradient of a layer's output to its input.
+        """
+        H = self.shape.hidden_size
+        dx: Array | None = dtop[..., -H:]
+        skipped = []
+        for number in reversed(range(len(self.layers))):
+            dx = back(number, _given(dx))
             if self.shape.skips and number:
                 dh, de = np.split(_given(dx), [H], axis=-1)
                 dx = dh + dtop[..., (number - 1) * H : number * H]
                 skipped.append(de)
-        if self.embedding is not None:
-            dx = reduce(np.add, skipped, _given(dx))
-            self.embedding.backward(dx, tape.ids)
-        return dx
+        return reduce(np.add, skipped, dx)
 
     def losses(
         self, ids: Array, targets: Array, states: Sequence[State], tape: ModelTape

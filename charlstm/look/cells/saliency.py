@@ -11,7 +11,6 @@ and nn/layer_norm_lstm.py without the gradients of the parameters, which nobody 
 """
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +60,7 @@ class Saliency:
         self.interval = interval
         self._targets, self._reach = following(ids, items), reach
         self._begins = np.zeros(len(ids), bool) if items is None else items.begins
-        self._W_y, self._shape = model.linear.W_y.value, model.shape
+        self._model = model
         self._layers = [_LayerBackward(layer, reach) for layer in model.layers]
 
     def add(self, piece: Piece) -> None:
@@ -76,7 +75,7 @@ class Saliency:
         """``steps``: which step of the piece predicts each lane's character."""
         dlogits = probabilities[steps]
         dlogits[np.arange(len(steps)), self._targets[self.positions[lanes] - 1]] -= 1.0
-        dtop = dlogits @ self._W_y.T
+        dtop = dlogits @ self._model.linear.W_y.value.T
         for layer in self._layers:
             layer.start(len(steps))
         for s in range(self._reach):
@@ -85,20 +84,14 @@ class Saliency:
                 int(steps[-1]) + self._reach - s + 1,
                 self.interval,
             )
-            dx = self._through_layers(rows, dtop if s == 0 else np.zeros_like(dtop))
+            dx = self._step_back(rows, dtop if s == 0 else np.zeros_like(dtop))
             self.norms[lanes, s] = np.sqrt(np.einsum("bd,bd->b", dx, dx))
 
-    def _through_layers(self, rows: slice, dtop: Array) -> Array:
-        """The gradient of the input of a step, from that of what its scores are made from."""
-        H = self._shape.hidden_size
-        dx, skipped = dtop[:, -H:], []
-        for number in reversed(range(len(self._layers))):
-            dx = self._layers[number].back(rows, dx)
-            if self._shape.skips and number:
-                dh, de = np.split(dx, [H], axis=1)
-                dx = dh + dtop[:, (number - 1) * H : number * H]
-                skipped.append(de)
-        return reduce(np.add, skipped, dx)
+    def _step_back(self, rows: slice, dtop: Array) -> Array:
+        layers = self._layers
+        dx = self._model.through_layers(dtop, lambda number, dh: layers[number].back(rows, dh))
+        assert dx is not None, "a layer's step back gives the gradient of its input"
+        return dx
 
 
 class _Local(NamedTuple):
