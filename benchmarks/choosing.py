@@ -9,6 +9,9 @@ speed of each setting is measured for a moment, one process on one core, and the
 two such cores read in the time are trained on. So other work on the machine disturbs no
 comparison, and the same run can be repeated anywhere. Every run is the program's own training
 step and evaluation. What is done is kept in choosing.jsonl, and a second call goes on from there.
+
+A setting by hand that has had half its steps, and is then further behind the best run of that text
+at its half than `HOPELESS`, is given up; what it had reached counts as its own.
 """
 
 import argparse
@@ -28,6 +31,7 @@ PAGE = HERE.parent / "docs" / "choosing.md"
 SHORT = 200_000  # characters up to which a text is learned by heart within minutes
 EVALUATIONS = 24
 PATIENCE = 6
+HOPELESS = 1.05
 QUICK_LOOK = 12_000  # characters read by an evaluation on the way, where there are more
 
 
@@ -85,6 +89,8 @@ FOR_LONG_TEXTS = (
     Hand(512, 0.0, 64, 8e-3),
     Hand(256, 0.1, 32, 5e-3, layers=2),
     Hand(256, 0.3, 16, 5e-3, 15, embedding=32),
+    Hand(384, 0.3, 16, 5e-3, 8, embedding=64),
+    Hand(512, 0.4, 16, 4e-3, 8, embedding=64),
 )
 OLD_DEFAULTS = {
     "model": {"layers": 2, "hidden_size": 128},
@@ -181,8 +187,13 @@ def characters_per_second(path: Path, settings: dict[str, Any]) -> float:
     return trainer.characters_per_step / fastest
 
 
-def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict[str, Any]:
-    """Train for the characters that two cores read in the time; bits are those of the best."""
+def run(
+    path: Path, settings: dict[str, Any], seconds: float, seed: int, rival: float = math.inf
+) -> dict[str, Any]:
+    """Train for the characters that two cores read in the time; bits are those of the best.
+
+    ``rival``: the bits, by a quick look, that another had reached after half its steps.
+    """
     if "steps" not in settings["training"]:
         settings = _filling_the_time(path, settings, seconds)
     trainer, dataset = trainer_for(path, settings, seed)
@@ -191,12 +202,15 @@ def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict
     patience = settings["training"].get("early_stopping", PATIENCE)
     quick = _evaluation(trainer, dataset, QUICK_LOOK)
     best, best_step, best_values, waiting = math.inf, 0, None, 0
+    looks: list[float] = []
     spent = time.process_time()
     for loss, step in _evaluated(trainer, quick, steps, every):
         waiting = 0 if loss < best else waiting + 1
         if loss < best:
             best, best_step, best_values = loss, step, trainer.model.values.copy()
-        if 0 < patience <= waiting:
+        looks.append(round(best / math.log(2), 4))
+        hopeless = len(looks) == EVALUATIONS // 2 and looks[-1] > HOPELESS * rival
+        if 0 < patience <= waiting or hopeless:
             break
     spent = time.process_time() - spent
     trainer.model.values[...] = best_values
@@ -207,6 +221,7 @@ def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict
         "stopped": trainer.step_number,
         "steps": steps,
         "passes": trainer.epoch,
+        "looks": looks,
         "core_seconds": spent,
         "settings": settings,
     }
@@ -255,6 +270,14 @@ def known() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
 
 
+def best_at_half(text: str, minutes: float) -> float:
+    """What the best run of a text had reached after half its steps, by a quick look."""
+    half = EVALUATIONS // 2 - 1
+    rows = [row for row in known() if (row["text"], row["minutes"]) == (text, minutes)]
+    rows = [row for row in rows if len(row.get("looks", ())) > half]
+    return min(rows, key=lambda row: row["bits"])["looks"][half] if rows else math.inf
+
+
 def run_all(options: argparse.Namespace) -> None:
     from charlstm.nn.blas_threads import blas_environment
 
@@ -269,7 +292,8 @@ def run_all(options: argparse.Namespace) -> None:
                 continue
             row = {"text": path.stem, "setting": name, "minutes": options.minutes}
             row |= {"seed": options.seed}
-            row |= run(path, settings(), options.minutes * 60, options.seed)
+            rival = math.inf if name in (RULE, OLD) else best_at_half(path.stem, options.minutes)
+            row |= run(path, settings(), options.minutes * 60, options.seed, rival)
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"{path.stem:14} {row['bits']:.4f} bits  {name}", flush=True)

@@ -1,10 +1,10 @@
 """Settings that fit a text: from its length and vocabulary, and the work one is ready to wait for.
 
-Two limits decide how wide the layer is. With more weights than some 16 N, a text of N characters is
-learned by heart before its language is; and of W multiply-adds most is learned where five
-characters are read for each weight. To read a text more often than `PASSES` times only teaches its
-wording, so that ends the run on a short text, and time does on a long one. One wide layer, because
-the same weights in two narrow ones learn less from each character read. An embedding, however few
+Two limits decide how wide the layer is. What more units would gain on a short text is not worth
+their time; and of W multiply-adds most is learned where three characters are read for each weight.
+To read a text more often than `PASSES` times only teaches its wording, so that ends the run on a
+short text, and time does on a long one. One wide layer, because the same weights in two narrow ones
+learn less from each character read. An embedding, however few
 the symbols: what goes into the layer is then numbers that even a short text can teach. The wider a
 layer, the more of its units change an output at once, so the rate falls as the width grows. Few
 lanes, because a run of minutes has too few updates rather than too noisy ones. A list is read in
@@ -76,12 +76,12 @@ class Course(NamedTuple):
 def sizes(text: Text, *, work: float | None = None) -> Sizes:
     """The sizes for a text and ``work`` multiply-adds, by default `nominal_work`."""
     work = nominal_work(text) if work is None else work
-    affordable = (work / 240) ** 0.25  # where 12 H^2 a character allow to read 5 x 4 H^2 of them
-    width = _nearest(min(2 * math.sqrt(text.characters), affordable))
+    affordable = (work / 144) ** 0.25  # where 12 H^2 a character allow to read 3 x 4 H^2 of them
+    width = _nearest(min(10 * math.cbrt(text.characters), affordable))
     embedding = min(width, 64 if text.symbols <= 256 else 128)
     found = Sizes("lstm", 1, width, embedding, 8, 64)
     steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
-    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 50)
+    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 45)
     return found._replace(
         batch_size=_lanes(text, lanes * 64 / steps),
         sequence_length=max(1, min(steps, text.characters // 64)),
@@ -98,7 +98,7 @@ def course(
     steps = max(1, round(read / characters))
     few = max(8192, round(read / (6 * EVALUATIONS)))
     return Course(
-        dropout=round(0.6 * min(1.0, read / text.characters / PASSES) ** 1.5, 2),
+        dropout=round(min(0.6, 0.06 * read / text.characters), 2),
         learning_rate=min(8e-3, float(f"{2 / sizes.hidden_size:.2g}")),
         minimum=1e-4,
         steps=steps,
