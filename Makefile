@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help install demo test lint check oldest bench results torture cluster clean
 
 help:
-	@echo "make demo      train configs/quickstart.yaml (about a minute) and print a sample"
+	@echo "make demo      train configs/quickstart.yaml (a minute or two) and print a sample"
 	@echo "make install   make the environment $(VENV) with charlstm and the tools in it"
 	@echo "make test      run the tests"
 	@echo "make lint      lint, format and types"

@@ -85,4 +85,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 6000:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.{1 if seconds < 36_000 else 0}f} h"
+    if seconds < 36_000:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 3600:.0f} h"

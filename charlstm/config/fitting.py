@@ -4,11 +4,11 @@ Two limits decide how wide the layer is. What more units would gain on a short t
 their time; and of W multiply-adds most is learned where three characters are read for each weight.
 To read a text more often than `PASSES` times only teaches its wording, so that ends the run on a
 short text, and time does on a long one. One wide layer, because the same weights in two narrow ones
-learn less from each character read. An embedding, however few
-the symbols: what goes into the layer is then numbers that even a short text can teach. The wider a
-layer, the more of its units change an output at once, so the rate falls as the width grows. Few
-lanes, because a run of minutes has too few updates rather than too noisy ones. A list is read in
-sequences that hold nine in ten of its items whole, in as many more lanes as they are shorter.
+learn less from each character read. An embedding, however few the symbols: what goes into the layer
+is then numbers that even a short text can teach. The wider a layer, the more of its units change an
+output at once, so the rate falls as the width grows. Few lanes, because a run of minutes has too
+few updates rather than too noisy ones. A list is read in sequences that hold nine in ten of its
+items whole, in as many more lanes as they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
