@@ -10,8 +10,9 @@ two such cores read in the time are trained on. So other work on the machine dis
 comparison, and the same run can be repeated anywhere. Every run is the program's own training
 step and evaluation. What is done is kept in choosing.jsonl, and a second call goes on from there.
 
-A setting by hand that has had half its steps, and is then further behind the best run of that text
-at its half than `HOPELESS`, is given up; what it had reached counts as its own.
+A setting by hand that has had a third or a half of its steps, and is then further behind what the
+best run of that text had at that point than `HOPELESS` allows, is given up; what it had reached
+counts as its own.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ PAGE = HERE.parent / "docs" / "choosing.md"
 SHORT = 200_000  # characters up to which a text is learned by heart within minutes
 EVALUATIONS = 24
 PATIENCE = 6
-HOPELESS = 1.05
+HOPELESS = {EVALUATIONS // 3: 1.08, EVALUATIONS // 2: 1.05}
 QUICK_LOOK = 12_000  # characters read by an evaluation on the way, where there are more
 
 
@@ -188,11 +189,11 @@ def characters_per_second(path: Path, settings: dict[str, Any]) -> float:
 
 
 def run(
-    path: Path, settings: dict[str, Any], seconds: float, seed: int, rival: float = math.inf
+    path: Path, settings: dict[str, Any], seconds: float, seed: int, rival: Sequence[float] = ()
 ) -> dict[str, Any]:
     """Train for the characters that two cores read in the time; bits are those of the best.
 
-    ``rival``: the bits, by a quick look, that another had reached after half its steps.
+    ``rival``: the bits, by quick looks, of another on its way.
     """
     if "steps" not in settings["training"]:
         settings = _filling_the_time(path, settings, seconds)
@@ -209,8 +210,7 @@ def run(
         if loss < best:
             best, best_step, best_values = loss, step, trainer.model.values.copy()
         looks.append(round(best / math.log(2), 4))
-        hopeless = len(looks) == EVALUATIONS // 2 and looks[-1] > HOPELESS * rival
-        if 0 < patience <= waiting or hopeless:
+        if 0 < patience <= waiting or _hopeless(looks, rival):
             break
     spent = time.process_time() - spent
     trainer.model.values[...] = best_values
@@ -225,6 +225,11 @@ def run(
         "core_seconds": spent,
         "settings": settings,
     }
+
+
+def _hopeless(looks: Sequence[float], rival: Sequence[float]) -> bool:
+    seen = len(looks)
+    return seen in HOPELESS and seen <= len(rival) and looks[-1] > HOPELESS[seen] * rival[seen - 1]
 
 
 def _filling_the_time(path: Path, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -270,12 +275,11 @@ def known() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
 
 
-def best_at_half(text: str, minutes: float) -> float:
-    """What the best run of a text had reached after half its steps, by a quick look."""
-    half = EVALUATIONS // 2 - 1
+def best_looks(text: str, minutes: float) -> Sequence[float]:
+    """What the best run of a text had reached on its way, by quick looks."""
     rows = [row for row in known() if (row["text"], row["minutes"]) == (text, minutes)]
-    rows = [row for row in rows if len(row.get("looks", ())) > half]
-    return min(rows, key=lambda row: row["bits"])["looks"][half] if rows else math.inf
+    rows = [row for row in rows if len(row.get("looks", ())) >= EVALUATIONS // 2]
+    return min(rows, key=lambda row: row["bits"])["looks"] if rows else ()
 
 
 def run_all(options: argparse.Namespace) -> None:
@@ -292,7 +296,7 @@ def run_all(options: argparse.Namespace) -> None:
                 continue
             row = {"text": path.stem, "setting": name, "minutes": options.minutes}
             row |= {"seed": options.seed}
-            rival = math.inf if name in (RULE, OLD) else best_at_half(path.stem, options.minutes)
+            rival = () if name in (RULE, OLD) else best_looks(path.stem, options.minutes)
             row |= run(path, settings(), options.minutes * 60, options.seed, rival)
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
@@ -318,8 +322,16 @@ def _compared(
 ) -> str:
     name, best = min(hands.items(), key=lambda item: item[1]["bits"])
     difference = 100 * (rule["bits"] / best["bits"] - 1)
-    cells = [f"{rule['bits']:.3f}", f"{best['bits']:.3f}", str(len(hands)), f"{difference:+.1f} %"]
+    given_up = sum(map(_given_up, hands.values()))
+    of = f"{len(hands)} ({given_up} given up)" if given_up else str(len(hands))
+    cells = [f"{rule['bits']:.3f}", f"{best['bits']:.3f}", of, f"{difference:+.1f} %"]
     return " | ".join([*cells, f"{old['bits']:.3f}" if old else "not run", name])
+
+
+def _given_up(row: dict[str, Any]) -> bool:
+    """Ended neither by its steps nor by its patience."""
+    waited = row["stopped"] - row["best_step"]
+    return row["stopped"] < row["steps"] and waited < PATIENCE * max(1, row["steps"] // EVALUATIONS)
 
 
 def _chosen(row: dict[str, Any]) -> str:

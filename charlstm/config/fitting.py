@@ -81,7 +81,7 @@ def sizes(text: Text, *, work: float | None = None) -> Sizes:
     embedding = min(width, 64 if text.symbols <= 256 else 128)
     found = Sizes("lstm", 1, width, embedding, 8, 64)
     steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
-    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 45)
+    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 38)
     return found._replace(
         batch_size=_lanes(text, lanes * 64 / steps),
         sequence_length=max(1, min(steps, text.characters // 64)),
