@@ -6,9 +6,10 @@ To read a text more often than `PASSES` times only teaches its wording, so that 
 short text, and time does on a long one. One wide layer, because the same weights in two narrow ones
 learn less from each character read. An embedding, however few the symbols: what goes into the layer
 is then numbers that even a short text can teach. The wider a layer, the more of its units change an
-output at once, so the rate falls as the width grows. Few lanes, because a run of minutes has too
-few updates rather than too noisy ones. A list is read in sequences that hold nine in ten of its
-items whole, in as many more lanes as they are shorter.
+output at once, so the rate falls as the width grows. The more often a text is read the more is
+dropped, unless there are too few weights to learn it by heart. Few lanes, because a run of minutes
+has too few updates rather than too noisy ones. A list is read in sequences that hold nine in ten of
+its items whole, in as many more lanes as they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -97,8 +98,10 @@ def course(
     read = _read(text, sizes, work) if steps is None else steps * characters
     steps = max(1, round(read / characters))
     few = max(8192, round(read / (6 * EVALUATIONS)))
+    weights = work_per_character(sizes, text.symbols) / 3
+    crowded = min(1.0, 2 * weights / text.characters)
     return Course(
-        dropout=round(min(0.6, 0.06 * read / text.characters), 2),
+        dropout=round(min(0.6, 0.06 * read / text.characters) * crowded, 2),
         learning_rate=min(8e-3, float(f"{2 / sizes.hidden_size:.2g}")),
         minimum=1e-4,
         steps=steps,

@@ -85,6 +85,13 @@ def test_the_fewer_the_passes_the_less_is_dropped():
     assert rates[-1] <= 0.05
 
 
+def test_where_few_weights_read_a_long_text_next_to_nothing_is_dropped():
+    text = text_of(2_600_000)
+    narrow, wide = (sizes(text)._replace(hidden_size=H) for H in (64, 1024))
+    assert course(text, narrow, steps=30_000).dropout <= 0.02
+    assert course(text, wide, steps=30_000).dropout == 0.6
+
+
 def test_sizes_that_the_user_chose_are_taken_as_they_are():
     text = text_of(1_003_854)
     own = sizes(text)._replace(hidden_size=128, batch_size=20)
