@@ -8,8 +8,8 @@ learn less from each character read. An embedding, however few the symbols: what
 is then numbers that even a short text can teach. The wider a layer, the more of its units change an
 output at once, so the rate falls as the width grows. The more often a text is read the more is
 dropped, unless there are too few weights to learn it by heart. Few lanes, because a run of minutes
-has too few updates rather than too noisy ones. A list is read in sequences that hold nine in ten of
-its items whole, in as many more lanes as they are shorter.
+has too few updates rather than too noisy ones: `UPDATES` at least. A list is read in sequences that
+hold nine in ten of its items whole, in as many more lanes as they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 PASSES = 12
+UPDATES = 1000
 EVALUATIONS = 24
 PATIENCE = 6
 SHORTEST = (
@@ -82,9 +83,9 @@ def sizes(text: Text, *, work: float | None = None) -> Sizes:
     embedding = min(width, 64 if text.symbols <= 256 else 128)
     found = Sizes("lstm", 1, width, embedding, 8, 64)
     steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
-    lanes = max(8, math.sqrt(min(text.characters, _read(text, found, work))) / 38)
+    lanes = min(math.sqrt(text.characters) / 28, _read(text, found, work) / (64 * UPDATES))
     return found._replace(
-        batch_size=_lanes(text, lanes * 64 / steps),
+        batch_size=_lanes(text, max(8, lanes) * 64 / steps),
         sequence_length=max(1, min(steps, text.characters // 64)),
     )
 

@@ -134,3 +134,9 @@ def test_items_are_read_whole_in_as_many_more_lanes():
         found = sizes(text._replace(item_length=length))
         assert found.sequence_length == steps
         assert found.batch_size == plain.batch_size * 64 // steps
+
+
+def test_a_longer_text_is_read_in_more_lanes_where_there_is_time_for_the_updates():
+    lanes = [sizes(text_of(n)).batch_size for n in (54_000, 270_000, 1_003_854, 100_000_000)]
+    assert lanes == [8, 16, 32, 128]
+    assert sizes(text_of(1_003_854), work=60 * NOMINAL_SPEED).batch_size == 16
