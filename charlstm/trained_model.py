@@ -78,7 +78,7 @@ class Model:
 
     def sample(
         self,
-        prompt: str = "",
+        prompt: str | bytes = "",
         *,
         length: int = 500,
         temperature: float = 1.0,
@@ -94,7 +94,8 @@ class Model:
         skip_unknown: bool = False,
         errors: str = "replace",
     ) -> str:
-        """``length`` characters that follow ``prompt``, or a line end if there is none.
+        """``length`` characters that follow ``prompt``, or a line end if there is none. A prompt of
+        bytes is for a model of bytes, or UTF-8.
 
         ``temperature``: below 1 safer, above 1 wilder; 0 always takes the likeliest. ``top_k``:
         choose among the k likeliest characters (0: all); ``top_p``: among the likeliest that
@@ -133,7 +134,7 @@ class Model:
         )
         return "".join(pieces)
 
-    def stream(self, prompt: str = "", **options: Unpack[SampleOptions]) -> Iterator[str]:
+    def stream(self, prompt: str | bytes = "", **options: Unpack[SampleOptions]) -> Iterator[str]:
         """What `sample` returns, with the same options, piece by piece while it is made.
 
         >>> import charlstm
@@ -143,7 +144,9 @@ class Model:
         """
         return writer_for(self.loaded, prompt, Options(**options)).stream()
 
-    def samples(self, count: int, prompt: str = "", **options: Unpack[SampleOptions]) -> list[str]:
+    def samples(
+        self, count: int, prompt: str | bytes = "", **options: Unpack[SampleOptions]
+    ) -> list[str]:
         """``count`` texts at once, with the options of `sample`; much faster than one by one.
 
         Each has draws of its own. The first is what `sample` makes of the same seed.
@@ -158,7 +161,7 @@ class Model:
         return list(self.iter_samples(count, prompt, **options))
 
     def iter_samples(
-        self, count: int, prompt: str = "", **options: Unpack[SampleOptions]
+        self, count: int, prompt: str | bytes = "", **options: Unpack[SampleOptions]
     ) -> Iterator[str]:
         """What `samples` returns; made in groups, so that any ``count`` takes no more memory.
 
@@ -173,7 +176,7 @@ class Model:
     def items(
         self,
         count: int,
-        prompt: str = "",
+        prompt: str | bytes = "",
         *,
         selection: Selection | None = None,
         **options: Unpack[SampleOptions],
@@ -336,7 +339,7 @@ class Model:
             raise FileError("only one model at a time can be exported; load one")
         export(self.loaded, Path(path), format, weights)
 
-    def start(self, prompt: str, *, skip_unknown: bool = False) -> Ids:
+    def start(self, prompt: str | bytes, *, skip_unknown: bool = False) -> Ids:
         """The ids that the model reads before it writes; those of a line end without a prompt."""
         return start_of(self.loaded, prompt, skip_unknown=skip_unknown)
 

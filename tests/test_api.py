@@ -301,6 +301,16 @@ def test_bytes_can_be_scored(of_bytes: api.Model, model: api.Model):
         model.score(b"ab\xff")
 
 
+def test_bytes_can_be_a_prompt(of_bytes: api.Model, model: api.Model):
+    begun = b"\xff\xc3"
+    np.testing.assert_array_equal(of_bytes.start(begun), np.frombuffer(begun, np.uint8))
+    options = {"length": 40, "seed": 5}
+    assert of_bytes.sample("\u00e9".encode(), **options) == of_bytes.sample("\u00e9", **options)
+    assert model.sample(b"ab", **options) == model.sample("ab", **options)
+    with pytest.raises(FileError, match="the prompt: invalid UTF-8 at byte 2"):
+        model.sample(b"ab\xff")
+
+
 @pytest.mark.parametrize("text", ["", "a"])
 def test_a_text_too_short_to_score(model: api.Model, text: str):
     with pytest.raises(FileError, match="nothing to predict"):

@@ -73,7 +73,8 @@ def _run_of(path: Path) -> RunFolder | None:
     """The run whose folder, or whose config.yaml, this is."""
     run = RunFolder(path if path.is_dir() else path.parent)
     is_its_file = path.name == run.config.name and _exists(path)
-    return run if run.checkpoints.is_dir() and (path.is_dir() or is_its_file) else None
+    began = run.checkpoints.is_dir() or run.metrics.is_file()  # a run may have lost either
+    return run if began and (path.is_dir() or is_its_file) else None
 
 
 def _holds_settings(path: Path) -> bool:
@@ -92,7 +93,7 @@ def _check_text(name: str) -> None:
     path = Path(name)
     if is_stream(name) or (not _exists(name) and glob.glob(name, recursive=True)):  # noqa: PTH207
         return
-    if path.suffix in CONFIG_SUFFIXES:
+    if _holds_settings(path):
         raise ConfigError(f"{show(name)}: a configuration comes first, and alone")
     if path.is_dir():
         advice = f"name its texts, as in {show(path / '*.txt')}"

@@ -60,7 +60,11 @@ class ItemWriter:
     """
 
     def __init__(
-        self, loaded: LoadedModel, prompt: str, options: Options, selection: Selection | None = None
+        self,
+        loaded: LoadedModel,
+        prompt: str | bytes,
+        options: Options,
+        selection: Selection | None = None,
     ) -> None:
         if options.stop is not None or options.length < 1:
             raise ConfigError("items end by themselves: no stop, and a length of at least 1")

@@ -6,18 +6,26 @@ from charlstm.errors import ConfigError
 from charlstm.from_config import item_rules_of
 from charlstm.messages import did_you_mean, shorten
 from charlstm.saved.checkpoint import LoadedModel
+from charlstm.text.encoding import decode_stream
 from charlstm.text.vocabulary import LABEL, Ids, Vocabulary
 
 
 def start_of(
-    loaded: LoadedModel, prompt: str, *, skip_unknown: bool = False, label: str | None = None
+    loaded: LoadedModel,
+    prompt: str | bytes,
+    *,
+    skip_unknown: bool = False,
+    label: str | None = None,
 ) -> Ids:
     """The ids of ``prompt``; without one those of a line end. Of a model of a list, the symbol that
     begins an item first: that of its ``label``, where items have labels.
 
-    Raises `UnknownCharacterError` unless ``skip_unknown``, and `ConfigError` for labels.
+    Raises `UnknownCharacterError` unless ``skip_unknown``, `ConfigError` for labels, `FileError`
+    for bytes that are no UTF-8 where the model is one of characters.
     """
     vocabulary, rules = loaded.vocabulary, item_rules_of(loaded.config)
+    if isinstance(prompt, bytes):
+        prompt = decode_stream(prompt, vocabulary.unit, "the prompt")
     ids = vocabulary.encode(prompt, skip_unknown=skip_unknown)
     if vocabulary.labels:
         first = label_id(vocabulary, label)

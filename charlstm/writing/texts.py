@@ -18,7 +18,7 @@ from charlstm.writing.start import start_of
 LARGEST_GROUP = 1024
 
 
-def writer_for(loaded: LoadedModel, prompt: str, options: Options) -> "Writer | ItemWriter":
+def writer_for(loaded: LoadedModel, prompt: str | bytes, options: Options) -> "Writer | ItemWriter":
     """Of a model of a list, one that writes items."""
     is_list = item_rules_of(loaded.config) is not None
     return (ItemWriter if is_list else Writer)(loaded, prompt, options)
@@ -27,7 +27,7 @@ def writer_for(loaded: LoadedModel, prompt: str, options: Options) -> "Writer | 
 class Writer:
     """A model that goes on from a prompt. Without a seed one is drawn."""
 
-    def __init__(self, loaded: LoadedModel, prompt: str, options: Options) -> None:
+    def __init__(self, loaded: LoadedModel, prompt: str | bytes, options: Options) -> None:
         self._loaded, self._options = loaded, options
         self._start = start_of(
             loaded, prompt, skip_unknown=options.skip_unknown, label=options.label

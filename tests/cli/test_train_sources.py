@@ -1,6 +1,7 @@
 """What ``charlstm train`` takes for a text, for a configuration, and for a run to go on with."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -127,6 +128,15 @@ def test_another_run_is_never_begun_unseen(run: Path, folder: Path, call, refuse
     assert (folder / "runs/d/best.safetensors").exists()
 
 
+@pytest.mark.parametrize("named", ["runs/c", "runs/c/config.yaml"])
+def test_a_run_without_its_checkpoints_is_a_run_still(run: Path, refuse, named: str):
+    shutil.rmtree(run / "checkpoints")
+    (run / "best.safetensors").unlink()
+    assert "runs/c has lost its checkpoints" in refuse(6, "train", named, "--resume")
+    assert "runs/c already holds a run" in refuse(6, "train", named)
+    assert not Path("runs/config").exists()
+
+
 def test_a_run_is_not_trained_anew_unasked(run: Path, refuse):
     for named in (run, run / "config.yaml"):
         assert "runs/c already holds a run" in refuse(6, "train", named)
@@ -138,12 +148,14 @@ def test_a_run_is_not_trained_anew_unasked(run: Path, refuse):
         (("nots.txt",), "nots.txt: no such file; name a text, a configuration"),
         (("text.txt", "nots.txt"), "nots.txt: no such file"),
         (("text.txt", "c.yaml"), "c.yaml: a configuration comes first, and alone"),
+        (("text.txt", "c.conf"), "c.conf: a configuration comes first, and alone"),
         (("*.text",), "*.text: no such file"),
         (("runs",), "runs is a folder without a run in it; name its texts, as in runs/*.txt"),
         (("model.layers=3",), "name a text or a configuration before KEY=VALUE"),
     ],
 )
 def test_what_is_none_of_these(run: Path, refuse, arguments: tuple[str, ...], problem: str):
+    shutil.copy("c.yaml", "c.conf")
     assert problem in refuse(2, "train", *arguments)
 
 
