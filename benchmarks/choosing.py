@@ -9,10 +9,6 @@ speed of each setting is measured for a moment, one process on one core, and the
 two such cores read in the time are trained on. So other work on the machine disturbs no
 comparison, and the same run can be repeated anywhere. Every run is the program's own training
 step and evaluation. What is done is kept in choosing.jsonl, and a second call goes on from there.
-
-A setting by hand that has had a third or a half of its steps, and is then further behind what the
-best run of that text had at that point than `HOPELESS` allows, is given up; what it had reached
-counts as its own.
 """
 
 import argparse
@@ -20,7 +16,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +28,6 @@ PAGE = HERE.parent / "docs" / "choosing.md"
 SHORT = 200_000  # characters up to which a text is learned by heart within minutes
 EVALUATIONS = 24
 PATIENCE = 6
-HOPELESS = {EVALUATIONS // 3: 1.08, EVALUATIONS // 2: 1.05}
 QUICK_LOOK = 12_000  # characters read by an evaluation on the way, where there are more
 
 
@@ -188,13 +183,8 @@ def characters_per_second(path: Path, settings: dict[str, Any]) -> float:
     return trainer.characters_per_step / fastest
 
 
-def run(
-    path: Path, settings: dict[str, Any], seconds: float, seed: int, rival: Sequence[float] = ()
-) -> dict[str, Any]:
-    """Train for the characters that two cores read in the time; bits are those of the best.
-
-    ``rival``: the bits, by quick looks, of another on its way.
-    """
+def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict[str, Any]:
+    """Train for the characters that two cores read in the time; bits are those of the best."""
     if "steps" not in settings["training"]:
         settings = _filling_the_time(path, settings, seconds)
     trainer, dataset = trainer_for(path, settings, seed)
@@ -210,7 +200,7 @@ def run(
         if loss < best:
             best, best_step, best_values = loss, step, trainer.model.values.copy()
         looks.append(round(best / math.log(2), 4))
-        if 0 < patience <= waiting or _hopeless(looks, rival):
+        if 0 < patience <= waiting:
             break
     spent = time.process_time() - spent
     trainer.model.values[...] = best_values
@@ -225,11 +215,6 @@ def run(
         "core_seconds": spent,
         "settings": settings,
     }
-
-
-def _hopeless(looks: Sequence[float], rival: Sequence[float]) -> bool:
-    seen = len(looks)
-    return seen in HOPELESS and seen <= len(rival) and looks[-1] > HOPELESS[seen] * rival[seen - 1]
 
 
 def _filling_the_time(path: Path, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -275,13 +260,6 @@ def known() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
 
 
-def best_looks(text: str, minutes: float) -> Sequence[float]:
-    """What the best run of a text had reached on its way, by quick looks."""
-    rows = [row for row in known() if (row["text"], row["minutes"]) == (text, minutes)]
-    rows = [row for row in rows if len(row.get("looks", ())) >= EVALUATIONS // 2]
-    return min(rows, key=lambda row: row["bits"])["looks"] if rows else ()
-
-
 def run_all(options: argparse.Namespace) -> None:
     from charlstm.nn.blas_threads import blas_environment
 
@@ -296,8 +274,7 @@ def run_all(options: argparse.Namespace) -> None:
                 continue
             row = {"text": path.stem, "setting": name, "minutes": options.minutes}
             row |= {"seed": options.seed}
-            rival = () if name in (RULE, OLD) else best_looks(path.stem, options.minutes)
-            row |= run(path, settings(), options.minutes * 60, options.seed, rival)
+            row |= run(path, settings(), options.minutes * 60, options.seed)
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"{path.stem:14} {row['bits']:.4f} bits  {name}", flush=True)
@@ -322,16 +299,8 @@ def _compared(
 ) -> str:
     name, best = min(hands.items(), key=lambda item: item[1]["bits"])
     difference = 100 * (rule["bits"] / best["bits"] - 1)
-    given_up = sum(map(_given_up, hands.values()))
-    of = f"{len(hands)} ({given_up} given up)" if given_up else str(len(hands))
-    cells = [f"{rule['bits']:.3f}", f"{best['bits']:.3f}", of, f"{difference:+.1f} %"]
+    cells = [f"{rule['bits']:.3f}", f"{best['bits']:.3f}", str(len(hands)), f"{difference:+.1f} %"]
     return " | ".join([*cells, f"{old['bits']:.3f}" if old else "not run", name])
-
-
-def _given_up(row: dict[str, Any]) -> bool:
-    """Ended neither by its steps nor by its patience."""
-    waited = row["stopped"] - row["best_step"]
-    return row["stopped"] < row["steps"] and waited < PATIENCE * max(1, row["steps"] // EVALUATIONS)
 
 
 def _chosen(row: dict[str, Any]) -> str:
