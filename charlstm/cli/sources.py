@@ -1,13 +1,15 @@
 """What ``charlstm train`` is told to learn from: texts, a configuration, or the folder of a run."""
 
 import glob
+import math
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from charlstm.cli.streams import is_stream
-from charlstm.config.reading import config_for_texts, is_config, load_config
+from charlstm.config.reading import config_for_texts, is_config, load_config, starts_a_setting
 from charlstm.config.schema import SETTINGS
 from charlstm.config.settings import Config
 from charlstm.errors import ConfigError
@@ -44,7 +46,14 @@ class Source(NamedTuple):
         """
         if self.settings is None:
             return config_for_texts(texts, self.overrides)
-        return load_config(self.settings, self.overrides, texts)
+        try:
+            return load_config(self.settings, self.overrides, texts)
+        except ConfigError as error:
+            if _resembles_a_text(self.settings):
+                as_text = shlex.quote(str(self.settings))
+                advice = f"if it is a text, train on it with 'charlstm train - < {as_text}'"
+                raise ConfigError(f"{error}; {advice}") from None
+            raise
 
 
 def source_of(arguments: Sequence[str]) -> Source:
@@ -73,20 +82,27 @@ def _run_of(path: Path) -> RunFolder | None:
     """The run whose folder, or whose config.yaml, this is."""
     run = RunFolder(path if path.is_dir() else path.parent)
     is_its_file = path.name == run.config.name and _exists(path)
-    began = run.checkpoints.is_dir() or run.metrics.is_file()  # a run may have lost either
-    return run if began and (path.is_dir() or is_its_file) else None
+    return run if (path.is_dir() or is_its_file) and run.has_begun() else None
 
 
 def _holds_settings(path: Path) -> bool:
-    if path.suffix in CONFIG_SUFFIXES:
-        return True
+    return path.suffix in CONFIG_SUFFIXES or is_config(_beginning(path, LARGEST_CONFIG))
+
+
+def _resembles_a_text(path: Path) -> bool:
+    beginning = _beginning(path)
+    return bool(beginning.strip()) and not starts_a_setting(beginning)
+
+
+def _beginning(path: Path, largest: float = math.inf) -> bytes:
+    """Of a file up to ``largest``; nothing of what cannot be read, which its reader explains."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_CONFIG:
-            return False
+        if not path.is_file() or path.stat().st_size > largest:
+            return b""
         with path.open("rb") as file:
-            return is_config(file.read(LARGEST_CONFIG))
-    except (OSError, ValueError):  # whoever reads the text says what is wrong with it
-        return False
+            return file.read(LARGEST_CONFIG)
+    except (OSError, ValueError):
+        return b""
 
 
 def _check_text(name: str) -> None:

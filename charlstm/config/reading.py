@@ -55,13 +55,18 @@ def config_for_texts(texts: Sequence[str], overrides: Sequence[str] = ()) -> Con
 
 def is_config(content: bytes) -> bool:
     """Whether a file is a config by what it holds: a mapping with a name that we know."""
-    if not _STARTS_A_SETTING.search(content):
+    if not starts_a_setting(content):
         return False
     try:
         found = strict_yaml.load(content, "").values
     except ConfigError:
         return False
     return any(name in GROUPS or name in SETTINGS for name in found)
+
+
+def starts_a_setting(content: bytes) -> bool:
+    """Whether any line does, however the file goes on."""
+    return bool(_STARTS_A_SETTING.search(content))
 
 
 def config_from_dict(

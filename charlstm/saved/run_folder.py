@@ -69,6 +69,10 @@ class RunFolder:
         made = (self.config, self.metrics, self.samples, self.best)
         return any(os.path.lexists(path) for path in made) or bool(self.steps())
 
+    def has_begun(self) -> bool:
+        """Whether a run left traces beside its configuration, of which some may be lost."""
+        return self.checkpoints.is_dir() or self.metrics.is_file() or self.best.is_file()
+
     def checkpoint_path(self, step: int) -> Path:
         return self.checkpoints / f"step-{step:08d}.safetensors"
 

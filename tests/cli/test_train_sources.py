@@ -137,6 +137,12 @@ def test_a_run_without_its_checkpoints_is_a_run_still(run: Path, refuse, named: 
     assert not Path("runs/config").exists()
 
 
+def test_a_run_of_which_only_the_best_is_left_goes_on_from_it(run: Path, call):
+    shutil.rmtree(run / "checkpoints")
+    (run / "metrics.jsonl").unlink()
+    assert "Already finished at step 20" in call("train", run / "config.yaml", "--resume").err
+
+
 def test_a_run_is_not_trained_anew_unasked(run: Path, refuse):
     for named in (run, run / "config.yaml"):
         assert "runs/c already holds a run" in refuse(6, "train", named)
@@ -149,6 +155,7 @@ def test_a_run_is_not_trained_anew_unasked(run: Path, refuse):
         (("text.txt", "nots.txt"), "nots.txt: no such file"),
         (("text.txt", "c.yaml"), "c.yaml: a configuration comes first, and alone"),
         (("text.txt", "c.conf"), "c.conf: a configuration comes first, and alone"),
+        (("diary.yaml",), "train on it with 'charlstm train - < diary.yaml'"),
         (("*.text",), "*.text: no such file"),
         (("runs",), "runs is a folder without a run in it; name its texts, as in runs/*.txt"),
         (("model.layers=3",), "name a text or a configuration before KEY=VALUE"),
@@ -156,7 +163,14 @@ def test_a_run_is_not_trained_anew_unasked(run: Path, refuse):
 )
 def test_what_is_none_of_these(run: Path, refuse, arguments: tuple[str, ...], problem: str):
     shutil.copy("c.yaml", "c.conf")
+    Path("diary.yaml").write_text("Monday: rain.\n", "utf-8")
     assert problem in refuse(2, "train", *arguments)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "model:\n  layers: [3\n"])
+def test_a_faulty_configuration_is_not_taken_for_a_text(folder: Path, refuse, content: str):
+    Path("faulty.yaml").write_text(content, "utf-8")
+    assert "if it is a text" not in refuse(2, "train", "faulty.yaml")
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
