@@ -4,11 +4,12 @@
     python benchmarks/choosing.py table [--minutes 3]     # into docs/choosing.md
 
 On each text of texts.py: the rule of charlstm/config/fitting.py, at least twelve settings made by
-hand, and the old defaults, all for the same time on two cores. Time is that of a processor: the
-speed of each setting is measured for a moment, one process on one core, and the characters that
-two such cores read in the time are trained on. So other work on the machine disturbs no
-comparison, and the same run can be repeated anywhere. Every run is the program's own training
-step and evaluation. What is done is kept in choosing.jsonl, and a second call goes on from there.
+hand, and the old defaults, all for the same time on two cores. Time is that of a processor at its
+best: the speed of each setting is measured for a moment, one process on one core, a fixed matrix
+product after each step says how fast the core is meanwhile, and the characters that two cores read
+in the time are trained on. So neither other work nor the hour disturbs a comparison. Every run is
+the program's own training step and evaluation. What is done is kept in choosing.jsonl, and a
+second call goes on from there.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ PAGE = HERE.parent / "docs" / "choosing.md"
 SHORT = 200_000  # characters up to which a text is learned by heart within minutes
 EVALUATIONS = 24
 PATIENCE = 6
+PRODUCT_SECONDS = 6.6e-3  # of the fixed product on a core of an AMD EPYC (Zen 3) at its best
 QUICK_LOOK = 12_000  # characters read by an evaluation on the way, where there are more
 
 
@@ -171,16 +173,31 @@ def trainer_for(path: Path, settings: dict[str, Any], seed: int = 1) -> tuple[An
 
 
 def characters_per_second(path: Path, settings: dict[str, Any]) -> float:
-    """Of training on one core, by the fastest of the steps of three seconds."""
+    """Of training on one core as fast as the machine of `PRODUCT_SECONDS` at its best."""
     from charlstm.training.trainer import Requests
 
     trainer, _ = trainer_for(path, settings)
-    fastest, until = math.inf, time.process_time() + 3.0
+    product = _fixed_product()
+    steps, products, until = [], [], time.process_time() + 4.0
     while time.process_time() < until:
-        start = time.process_time()
-        trainer.step(Requests())
-        fastest = min(fastest, time.process_time() - start)
-    return trainer.characters_per_step / fastest
+        steps.append(_seconds(lambda: trainer.step(Requests())))
+        products.append(_seconds(product))
+    speed_now = PRODUCT_SECONDS / min(products)
+    return float(trainer.characters_per_step / min(steps) / speed_now)
+
+
+def _fixed_product() -> Callable[[], object]:
+    import numpy as np
+
+    left, right = np.ones((256, 512), np.float32), np.ones((512, 2048), np.float32)
+    out = np.empty((256, 2048), np.float32)
+    return lambda: np.matmul(left, right, out=out)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
 
 
 def run(path: Path, settings: dict[str, Any], seconds: float, seed: int) -> dict[str, Any]:
