@@ -1,7 +1,6 @@
 """What ``charlstm train`` is told to learn from: texts, a configuration, or the folder of a run."""
 
 import glob
-import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -50,7 +49,7 @@ class Source(NamedTuple):
             return load_config(self.settings, self.overrides, texts)
         except ConfigError as error:
             if _resembles_a_text(self.settings):
-                as_text = shlex.quote(str(self.settings))
+                as_text = shlex.quote(show(self.settings))
                 advice = f"if it is a text, train on it with 'charlstm train - < {as_text}'"
                 raise ConfigError(f"{error}; {advice}") from None
             raise
@@ -86,7 +85,10 @@ def _run_of(path: Path) -> RunFolder | None:
 
 
 def _holds_settings(path: Path) -> bool:
-    return path.suffix in CONFIG_SUFFIXES or is_config(_beginning(path, LARGEST_CONFIG))
+    if path.suffix in CONFIG_SUFFIXES:
+        return True
+    content = _beginning(path)
+    return len(content) <= LARGEST_CONFIG and is_config(content)
 
 
 def _resembles_a_text(path: Path) -> bool:
@@ -94,13 +96,13 @@ def _resembles_a_text(path: Path) -> bool:
     return bool(beginning.strip()) and not starts_a_setting(beginning)
 
 
-def _beginning(path: Path, largest: float = math.inf) -> bytes:
-    """Of a file up to ``largest``; nothing of what cannot be read, which its reader explains."""
+def _beginning(path: Path) -> bytes:
+    """`LARGEST_CONFIG` bytes and one, if there are; none of what its reader must explain."""
     try:
-        if not path.is_file() or path.stat().st_size > largest:
+        if not path.is_file():
             return b""
         with path.open("rb") as file:
-            return file.read(LARGEST_CONFIG)
+            return file.read(LARGEST_CONFIG + 1)
     except (OSError, ValueError):
         return b""
 
