@@ -1,15 +1,17 @@
 """Settings that fit a text: from its length and vocabulary, and the work one is ready to wait for.
 
 Two limits decide how wide the layer is. What more units would gain on a short text is not worth
-their time; and of W multiply-adds most is learned where three characters are read for each weight.
-To read a text more often than `PASSES` times only teaches its wording, so that ends the run on a
-short text, and time does on a long one. One wide layer, because the same weights in two narrow ones
-learn less from each character read. An embedding, however few the symbols: what goes into the layer
-is then numbers that even a short text can teach. The wider a layer, the more of its units change an
-output at once, so the rate falls as the width grows. The more often a text is read the more is
-dropped, unless there are too few weights to learn it by heart. Few lanes, because a run of minutes
-has too few updates rather than too noisy ones: `UPDATES` at least. A list is read in sequences that
-hold nine in ten of its items whole, in as many more lanes as they are shorter.
+their time; and of W multiply-adds most is learned where three characters are read for each weight,
+or up to seven and a half, if it takes them to read a long text once. To read a text more often than
+`PASSES` times only teaches its wording, so that ends the run on a short text, and time does on a
+long one. One wide layer, because the same weights in two narrow ones learn less from each character
+read. An embedding, however few the symbols: what goes into the layer is then numbers that even a
+short text can teach. The wider a layer, the more of its units change an output at once, so the rate
+falls as the width grows; a run that reads its text a few times only has little time to learn, and a
+higher one. The more often a text is read the more is dropped, unless there are too few weights to
+learn it by heart. Few lanes, because a run of minutes has too few updates rather than too noisy
+ones: `UPDATES` at least. A list is read in sequences that hold nine in ten of its items whole, in
+as many more lanes as they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -21,7 +23,9 @@ from typing import NamedTuple
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 PASSES = 12
-UPDATES = 1000
+FEW = 4  # passes, below which the rate is higher
+ONCE = 1.3  # passes that give every part of a text its turn before the rate falls
+UPDATES = 1100
 EVALUATIONS = 24
 PATIENCE = 6
 SHORTEST = (
@@ -78,8 +82,7 @@ class Course(NamedTuple):
 def sizes(text: Text, *, work: float | None = None) -> Sizes:
     """The sizes for a text and ``work`` multiply-adds, by default `nominal_work`."""
     work = nominal_work(text) if work is None else work
-    affordable = (work / 144) ** 0.25  # where 12 H^2 a character allow to read 3 x 4 H^2 of them
-    width = _nearest(min(10 * math.cbrt(text.characters), affordable))
+    width = _nearest(min(10 * math.cbrt(text.characters), _affordable_width(text, work)))
     embedding = min(width, 64 if text.symbols <= 256 else 128)
     found = Sizes("lstm", 1, width, embedding, 8, 64)
     steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
@@ -101,9 +104,10 @@ def course(
     few = max(8192, round(read / (6 * EVALUATIONS)))
     weights = work_per_character(sizes, text.symbols) / 3
     crowded = min(1.0, 2 * weights / text.characters)
+    is_long = read < FEW * text.characters
     return Course(
         dropout=round(min(0.6, 0.06 * read / text.characters) * crowded, 2),
-        learning_rate=min(8e-3, float(f"{2 / sizes.hidden_size:.2g}")),
+        learning_rate=min(8e-3, float(f"{(2.6 if is_long else 2) / sizes.hidden_size:.2g}")),
         minimum=1e-4,
         steps=steps,
         warmup_steps=min(100, steps // 20),
@@ -116,12 +120,17 @@ def course(
 def work_per_character(sizes: Sizes, symbols: int) -> float:
     """Multiply-adds of training on one character: the forward products, and twice as many back.
 
-    A one-hot input is looked up, which counts nothing.
+    What the first layer reads is looked up, which counts nothing, unless there are more symbols
+    than characters in a batch.
     """
     H, E, L = sizes.hidden_size, sizes.embedding_size, sizes.layers
     also_read, read_by_softmax = (E, L * H) if sizes.skips else (0, H)
     above = (L - 1) * 4 * H * (2 * H + also_read)
-    return 3.0 * (4 * H * (E + H) + above + read_by_softmax * symbols)
+    is_looked_up = symbols < sizes.batch_size * sizes.sequence_length and not (
+        sizes.skips and L > 1
+    )
+    first = 4 * H * (H + (0 if is_looked_up else E))
+    return 3.0 * (first + above + read_by_softmax * symbols)
 
 
 def nominal_work(text: Text) -> float:
@@ -132,6 +141,12 @@ def nominal_work(text: Text) -> float:
     """
     longer = math.sqrt(max(1.0, text.characters / 1e6))
     return NOMINAL_SECONDS * NOMINAL_SPEED * min(12.0, longer)
+
+
+def _affordable_width(text: Text, work: float) -> float:
+    """12 H^2 multiply-adds a character: sqrt(W) characters are three for each of 4 H^2 weights."""
+    read = max(math.sqrt(work), min(ONCE * text.characters, math.sqrt(2.5 * work)))
+    return math.sqrt(work / (12 * read))
 
 
 def _read(text: Text, sizes: Sizes, work: float) -> float:

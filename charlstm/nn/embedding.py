@@ -3,7 +3,7 @@
 import numpy as np
 
 from charlstm.nn.parameter import Array, Parameter, uniform
-from charlstm.nn.projection import sum_rows_by_id
+from charlstm.nn.projection import Input, LookedUp, sum_rows_by_id
 
 
 class Embedding:
@@ -18,11 +18,16 @@ class Embedding:
     def parameters(self) -> dict[str, Parameter]:
         return {"E": self.E}
 
-    def forward(self, ids: Array, out: Array) -> Array:
-        """ids: ``(T, B)``; out: ``(T, B, D)``."""
+    def forward(self, ids: Array, out: Array | None) -> Input:
+        """ids: ``(T, B)``; out: ``(T, B, D)``, or None to leave it to the layer to look them up."""
+        if out is None:
+            return LookedUp(self.E.value, ids)
         return np.take(self.E.value, ids, axis=0, out=out, mode="clip")
 
-    def backward(self, dout: Array, ids: Array) -> None:
-        """Writes ``E.grad`` from ``dout``: ``(T, B, D)``."""
-        rows = dout.reshape(1, ids.size, -1)
+    def backward(self, dx: Array, ids: Array) -> None:
+        """Writes ``E.grad`` from ``dx``: ``(T, B, D)``, or ``(V, D)`` of what was looked up."""
+        if dx.ndim == self.E.grad.ndim:
+            np.copyto(self.E.grad, dx)
+            return
+        rows = dx.reshape(1, ids.size, -1)
         sum_rows_by_id(rows, ids.reshape(-1), out=self.E.grad[np.newaxis])

@@ -50,7 +50,7 @@ from charlstm.nn.cuts import Cuts
 from charlstm.nn.gates import GATES, TANH, activate_negated, gates_may_saturate, sigmoids_scaled
 from charlstm.nn.lstm import Layer, State, Tape, forget, weight_gradients
 from charlstm.nn.parameter import Array, Parameter
-from charlstm.nn.projection import project
+from charlstm.nn.projection import Input, project
 from charlstm.nn.start import Start
 
 
@@ -188,7 +188,7 @@ class LayerNormLSTM(Layer):
 
     @gates_may_saturate()
     def forward(
-        self, x: Array, state: State, tape: Tape, mask: Array | None = None
+        self, x: Input, state: State, tape: Tape, mask: Array | None = None
     ) -> tuple[Array, State]:
         assert isinstance(tape, LayerNormTape), "the tape of another cell"
         W_x, W_h, are_centred = tape.weights = self._weights(tape)

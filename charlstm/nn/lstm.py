@@ -42,7 +42,7 @@ from charlstm.nn.gates import (
     gates_may_saturate,
 )
 from charlstm.nn.parameter import Array, Parameter, uniform
-from charlstm.nn.projection import is_one_hot, project, project_backward
+from charlstm.nn.projection import Input, empty_gradient, project, project_backward
 from charlstm.nn.start import Start
 from charlstm.nn.tiles import Tiling, product
 
@@ -95,7 +95,7 @@ class Tape:
         self.h = np.zeros((T + 1, B, H), dtype)
         self.c = np.zeros((T + 1, B, H), dtype)
         self.s = np.empty((T, B, H), dtype)
-        self.x: Array | None = None
+        self.x: Input | None = None
         self.mask: Array | None = None  # (T, B, H), or None: nothing is dropped
         self.cuts = cuts
         self.tiling = cuts.of(B, H, H) if T >= ENOUGH_STEPS_TO_CUT else Tiling(B, H)
@@ -199,19 +199,19 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(
-        self, x: Array, state: State, tape: Tape, mask: Array | None = None
+        self, x: Input, state: State, tape: Tape, mask: Array | None = None
     ) -> tuple[Array, State]:
-        """``(T, B, D)`` or ids ``(T, B)`` to ``(T, B, H)``, a view of the tape; new state.
-        ``mask``: ``(T, B, H)``, what recurrent dropout multiplies g with.
+        """``(T, B, D)``, ids ``(T, B)`` or what they look up, to ``(T, B, H)``, a view of the tape;
+        new state. ``mask``: ``(T, B, H)``, what recurrent dropout multiplies g with.
         """
 
     @abstractmethod
     def backward(
         self, dout: Array, tape: Tape, dstate: State | None = None
     ) -> tuple[Array | None, State]:
-        """``dout``: ``(T, B, H)``; returns dx (None for one-hot x) and the gradient of the first
-        state. Writes the parameters' ``grad``. ``dstate`` is the gradient arriving at the last
-        state: none in truncated backpropagation.
+        """``dout``: ``(T, B, H)``; returns dx (None for one-hot x; that of the table that x was
+        looked up in) and the gradient of the first state. Writes the parameters' ``grad``.
+        ``dstate`` is the gradient arriving at the last state: none in truncated backpropagation.
         """
 
     def tape(self, T: int, B: int) -> Tape:
@@ -248,7 +248,7 @@ class LSTM(Layer):
 
     @gates_may_saturate()
     def forward(
-        self, x: Array, state: State, tape: Tape, mask: Array | None = None
+        self, x: Input, state: State, tape: Tape, mask: Array | None = None
     ) -> tuple[Array, State]:
         assert mask is None, "recurrent dropout is not defined for this cell"
         times_W_h, i_g = tape.times(self.W_h.value), tape.product
@@ -301,7 +301,7 @@ def weight_gradients(
     tape: Tape, W_x: Array, *, dW_x: Array, dW_h: Array, db: Array | None
 ) -> Array | None:
     """After a backward pass has left ``da`` in the tape: writes the gradients of what ``x`` and
-    ``h_prev`` are multiplied with, for all steps at once; returns dx, None for one-hot x.
+    ``h_prev`` are multiplied with, for all steps at once; returns dx, see `project_backward`.
     """
     da, x = tape.gates, tape.x
     assert x is not None, "backward before forward"
@@ -309,6 +309,6 @@ def weight_gradients(
     forget_all(tape.begun, tape.h)
     h_prev = tape.h[:-1].reshape(T * B, H)
     np.matmul(h_prev.T, da.reshape(4, T * B, H), out=dW_h)
-    dx = None if is_one_hot(x) else np.empty_like(x, order="C")  # x may lie in another order
+    dx = empty_gradient(x)
     project_backward(da, x, W_x, dW=dW_x, db=db, dx=dx, cuts=tape.cuts)
     return dx

@@ -23,6 +23,7 @@ from charlstm.nn.gates import INPUT_GATES
 from charlstm.nn.linear import Linear
 from charlstm.nn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from charlstm.nn.parameter import Array, Parameter, flatten
+from charlstm.nn.projection import Input, LookedUp
 
 # The first layer's W_x starts within this over the root of the number of inputs that are not zero
 # (of a one-hot row, one). Within 1 / sqrt(H), as usual, the text is a whisper: pre-activations
@@ -62,6 +63,13 @@ class Shape:
             return self.embedding_size or self.vocabulary_size
         return self.hidden_size + (self.embedding_size if self.skips else 0)
 
+    def looks_up(self, positions: int) -> bool:
+        """Whether a batch of so many ``positions``, T * B, is embedded where the first layer reads
+        it, symbol by symbol: fewer products, and the same numbers. Skips give it to others too.
+        """
+        is_read_once = self.layers == 1 or not self.skips
+        return self.embedding_size > 0 and is_read_once and self.vocabulary_size < positions
+
     @property
     def top_size(self) -> int:
         """How much of the layers' outputs the scores are made from."""
@@ -89,7 +97,8 @@ class Masks:
 @dataclass
 class ModelTape:
     """One forward pass's activations, for one ``(T, B)``; reused batch after batch. A backward pass
-    leaves the gradients of the first states in ``dstates``.
+    leaves the gradients of the first states in ``dstates``. ``embedded`` is None for one-hot input,
+    and where it is looked up.
     """
 
     ids: Array
@@ -171,9 +180,10 @@ class CharLM:
 
     def tape(self, T: int, B: int) -> ModelTape:
         dtype, E = self.values.dtype, self.shape.embedding_size
+        each = E and not self.shape.looks_up(T * B)
         return ModelTape(
             ids=np.empty((T, B), np.intp),
-            embedded=np.empty((T, B, E), dtype) if E else None,
+            embedded=np.empty((T, B, E), dtype) if each else None,
             layers=[layer.tape(T, B) for layer in self.layers],
             dstates=self.zero_states(B),
             top=np.empty((0, 0), dtype),
@@ -188,7 +198,7 @@ class CharLM:
         """From ids ``(T, B)`` to logits ``(T * B, V)``, row t * B + b; and new states."""
         T, B = ids.shape
         tape.ids, tape.masks = ids, masks
-        e = ids if self.embedding is None else self.embedding.forward(ids, _given(tape.embedded))
+        e = ids if self.embedding is None else self.embedding.forward(ids, tape.embedded)
         outputs: list[Array] = []
         new_states = []
         for number, layer in enumerate(self.layers):
@@ -201,18 +211,16 @@ class CharLM:
         tape.top = self.top(outputs).reshape(T * B, -1)
         return self.linear.forward(tape.top, tape.logits), new_states
 
-    def input_above(self, h: Array, e: Array) -> Array:
+    def input_above(self, h: Array, e: Input) -> Array:
         """What a layer reads above one with the output ``h`` ``(..., H)``; ``e``: ``(..., E)``."""
-        return np.concatenate((h, e), axis=-1) if self.shape.skips else h
+        return np.concatenate((h, _dense(e)), axis=-1) if self.shape.skips else h
 
     def top(self, outputs: Sequence[Array]) -> Array:
         """What the scores are made from, of the layers' outputs ``(..., H)``."""
         return np.concatenate(outputs, axis=-1) if self.shape.skips else outputs[-1]
 
-    def backward(self, dlogits: Array, tape: ModelTape) -> Array | None:
-        """Writes every parameter's ``grad``; truncated: no gradient arrives at the last state.
-        Returns the gradient of the embedded input ``(T, B, E)``, None for one-hot input.
-        """
+    def backward(self, dlogits: Array, tape: ModelTape) -> None:
+        """Writes every parameter's ``grad``; truncated: no gradient arrives at the last state."""
         T, B = tape.ids.shape
         dtop = self.linear.backward(dlogits, tape.top, tape.dtop).reshape(T, B, -1)
 
@@ -226,7 +234,6 @@ class CharLM:
         dx = self.through_layers(dtop, back)
         if self.embedding is not None:
             self.embedding.backward(_given(dx), tape.ids)
-        return dx
 
     def through_layers(
         self, dtop: Array, back: Callable[[int, Array], Array | None]
@@ -297,6 +304,11 @@ class CharLM:
             outputs=[draw(dropout.outputs, 2 * number) for number in numbers],
             gates=[draw(of_gates, 2 * number + 1) for number in numbers],
         )
+
+
+def _dense(e: Input) -> Array:
+    assert not isinstance(e, LookedUp), "with skips every position is embedded"
+    return e
 
 
 def _given(value: Array | None) -> Array:

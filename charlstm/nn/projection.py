@@ -1,8 +1,12 @@
 """``x W_x + b`` for all four gates and all steps at once: the products that need no recurrence.
 
-An input is either dense, ``(T, B, D)`` floats, or one-hot, given as ``(T, B)`` integers below D.
-A one-hot row times a matrix is a row of that matrix, so the second case is a gather.
+An input is dense, ``(T, B, D)`` floats; or one-hot, given as ``(T, B)`` integers below D; or rows
+of a table, by their numbers. A one-hot row times a matrix is a row of that matrix, so what it comes
+to is only fetched. And the rows of a table with fewer of them than there are steps are multiplied
+once each, as if they were all of the batch, and then fetched: ``(E W)[ids] = E[ids] W``.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,33 +15,62 @@ from charlstm.nn.parameter import Array
 from charlstm.nn.tiles import multiply
 
 
+class LookedUp(NamedTuple):
+    """Rows of ``table`` ``(V, D)``, one for each of ``ids`` ``(T, B)``."""
+
+    table: Array
+    ids: Array
+
+
+Input = Array | LookedUp
+
+
 def is_one_hot(x: Array) -> bool:
     return x.dtype.kind in "iu"
 
 
-def project(x: Array, W: Array, b: Array | None, out: Array, cuts: Cuts = BY_RULE) -> None:
+def project(x: Input, W: Array, b: Array | None, out: Array, cuts: Cuts = BY_RULE) -> None:
     """``out[k] = x W[k] + b[k]``.
 
-    ``x``: ``(T, B, D)`` or ids ``(T, B)``; ``W``: ``(4, D, H)``; ``b``: ``(4, H)``; ``out``:
-    ``(4, T, B, H)``.
+    ``W``: ``(4, D, H)``; ``b``: ``(4, H)``; ``out``: ``(4, T, B, H)``.
     """
-    if is_one_hot(x):
+    if isinstance(x, LookedUp):
+        table = np.empty((len(W), len(x.table), W.shape[2]), W.dtype)
+        _project_rows(x.table, W, b, table, cuts)
+        _fetch(table, x.ids, out)
+    elif is_one_hot(x):
         # Adding b to the D rows of W is cheaper than adding it to the T * B rows of the result.
-        table = W if b is None else W + b[:, np.newaxis]
-        for rows, gate in zip(table, out, strict=True):
-            # mode="clip" only to avoid the hidden copy of "raise"; the corpus holds no other ids.
-            np.take(rows, x, axis=0, out=gate, mode="clip")
-        return
-    gates, T, B, H = out.shape
-    rows = x.reshape(T * B, -1)
-    multiply(rows, W, out=out.reshape(gates, T * B, H), cut=cuts.of(*rows.shape, H))
+        _fetch(W if b is None else W + b[:, np.newaxis], x, out)
+    else:
+        gates, T, B, H = out.shape
+        _project_rows(x.reshape(T * B, -1), W, b, out.reshape(gates, T * B, H), cuts)
+
+
+def _project_rows(rows: Array, W: Array, b: Array | None, out: Array, cuts: Cuts) -> None:
+    """``rows``: ``(N, D)``; ``out``: ``(4, N, H)``."""
+    N, D = rows.shape
+    multiply(rows, W, out=out, cut=cuts.of(N, D, W.shape[2]))
     if b is not None:
-        out += b[:, np.newaxis, np.newaxis]
+        out += b[:, np.newaxis]
+
+
+def _fetch(table: Array, ids: Array, out: Array) -> None:
+    """``out[k] = table[k, ids]``."""
+    for rows, gate in zip(table, out, strict=True):
+        # mode="clip" only to avoid the hidden copy of "raise"; the corpus holds no other ids.
+        np.take(rows, ids, axis=0, out=gate, mode="clip")
+
+
+def empty_gradient(x: Input) -> Array | None:
+    """Where `project_backward` can write ``dx``; None for a one-hot input, which has none."""
+    if isinstance(x, LookedUp):
+        return np.empty_like(x.table)
+    return None if is_one_hot(x) else np.empty_like(x, order="C")  # x may lie in another order
 
 
 def project_backward(
     da: Array,
-    x: Array,
+    x: Input,
     W: Array,
     *,
     dW: Array,
@@ -47,27 +80,47 @@ def project_backward(
 ) -> None:
     """Gradients of ``project`` from ``da``: ``(4, T, B, H)``; writes ``dW``, ``db`` and ``dx``.
 
-    ``dx`` is None where nobody asks for it: a one-hot input has no gradient. It must be
-    C-contiguous: else its rows are a copy, and what is written to them is lost.
+    ``dx`` has the shape of ``x``, or of its table, ``(V, D)``; it is None where nobody asks for it.
+    It must be C-contiguous: else its rows are a copy, and what is written to them is lost.
     """
     gates, T, B, H = da.shape
     da = da.reshape(gates, T * B, H)
-    if is_one_hot(x):
+    if isinstance(x, LookedUp):
+        by_id = np.empty((gates, len(x.table), H), da.dtype)
+        sum_rows_by_id(da, x.ids.reshape(T * B), out=by_id)
+        _project_rows_backward(by_id, x.table, W, dW=dW, db=db, dx=dx, cuts=cuts)
+    elif is_one_hot(x):
         sum_rows_by_id(da, x.reshape(T * B), out=dW)
         if db is not None:
             np.sum(dW, axis=1, out=db)  # every step has exactly one hot input
-        return
-    np.matmul(x.reshape(T * B, -1).T, da, out=dW)
+    else:
+        rows = x.reshape(T * B, -1)
+        _project_rows_backward(da, rows, W, dW=dW, db=db, dx=dx, cuts=cuts)
+
+
+def _project_rows_backward(
+    da: Array,
+    rows: Array,
+    W: Array,
+    *,
+    dW: Array,
+    db: Array | None,
+    dx: Array | None,
+    cuts: Cuts,
+) -> None:
+    """As `project_backward`, for ``rows`` ``(N, D)`` and ``da`` ``(4, N, H)``."""
+    np.matmul(rows.T, da, out=dW)
     if db is not None:
-        np.matmul(np.ones(T * B, da.dtype), da, out=db)
+        np.matmul(np.ones(len(rows), da.dtype), da, out=db)
     if dx is not None:
         assert dx.flags.c_contiguous
-        rows = dx.reshape(T * B, -1)
-        product = np.empty_like(rows)
-        cut = cuts.of(*da.shape[1:], rows.shape[1])
-        multiply(da[0], W[0].T, out=rows, cut=cut)
+        drows = dx.reshape(rows.shape)
+        product = np.empty_like(drows)
+        _, N, H = da.shape
+        cut = cuts.of(N, H, rows.shape[1])
+        multiply(da[0], W[0].T, out=drows, cut=cut)
         for da_k, W_k in zip(da[1:], W[1:], strict=True):
-            rows += multiply(da_k, W_k.T, out=product, cut=cut)
+            drows += multiply(da_k, W_k.T, out=product, cut=cut)
 
 
 def sum_rows_by_id(rows: Array, ids: Array, out: Array) -> None:

@@ -2,15 +2,15 @@
 
 `PlainStepper` is the training forward pass on sequences of one step. `FastStepper` computes the
 same with everything prepared: for a layer's input and state side by side in one row, both products
-are one; with a one-hot input ``x W_x + b`` is looked up in a table; and what leads to a sigmoid is
-halved beforehand (see ``gates.activate_halved``), which rounds nothing; weights that a norm follows
-are centred. Nothing is allocated per character. A cell for which nobody has written a layer here
-goes the plain way.
+are one; what a character's row of numbers, one-hot or embedded, comes to in the first layer, ``x
+W_x + b``, is looked up in a table; and what leads to a sigmoid is halved beforehand (see
+``gates.activate_halved``), which rounds nothing; weights that a norm follows are centred. Nothing
+is allocated per character. A cell for which nobody has written a layer here goes the plain way.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.nn.predictor import Predictor
 from charlstm.nn.tiles import product, row_product, tiling
+
+SOON = 2048
+"""Characters, of a text or of many, after which a table with a row for each symbol pays."""
 
 
 class Stepper(Protocol):
@@ -86,18 +89,20 @@ class FastStepper:
 
     def __init__(self, model: CharLM, states: Sequence[State]) -> None:
         B = len(states[0].h)
+        E = None if model.embedding is None else model.embedding.E.value
+        looks_up = E is None or model.shape.looks_up(SOON)
+        self._table = None if looks_up else E
         self._layers = [
-            FAST_LAYERS[type(layer)](layer, state, number == 0 and model.embedding is None)
+            FAST_LAYERS[type(layer)](layer, state, _Looked(number == 0 and looks_up, E))
             for number, (layer, state) in enumerate(zip(model.layers, states, strict=True))
         ]
-        self._table = None if model.embedding is None else model.embedding.E.value
         self._model = model
         self._logits = np.empty((B, model.shape.vocabulary_size), model.values.dtype)
 
     def step(self, ids: Array) -> Array:
         first, *above = self._layers
         e = ids if self._table is None else self._table[ids]
-        outputs = [first.step_one_hot(ids) if self._table is None else first.step(e)]
+        outputs = [first.step_by_id(ids) if self._table is None else first.step(e)]
         for layer in above:
             outputs.append(layer.step(self._model.input_above(outputs[-1], e)))
         return self._model.linear.forward(self._model.top(outputs), self._logits)
@@ -111,15 +116,23 @@ Weights = tuple[Array, Array, Array]
 """W_x, W_h and b, ``(4, H)``, as a layer is to use them."""
 
 
+class _Looked(NamedTuple):
+    """Whether a layer's input is looked up, as a row of ``E`` ``(V, D)``, or as a one-hot one."""
+
+    up: bool
+    E: Array | None
+
+
 class _FastLayer(ABC):
     """One layer's weights, packed; its state; and scratch."""
 
-    def __init__(self, layer: Layer, weights: Weights, state: State, one_hot: bool) -> None:
+    def __init__(self, layer: Layer, weights: Weights, state: State, looked: _Looked) -> None:
         W_x, W_h, b = weights
         (B, H), dtype = state.h.shape, state.h.dtype
-        D = 0 if one_hot else W_x.shape[1]
-        self._table = W_x + b[:, np.newaxis] if one_hot else None
-        W = W_h if one_hot else np.concatenate([W_x, W_h], axis=1)
+        D = 0 if looked.up else W_x.shape[1]
+        rows = W_x if looked.E is None or not looked.up else looked.E @ W_x
+        self._table = rows + b[:, np.newaxis] if looked.up else None
+        W = W_h if looked.up else np.concatenate([W_x, W_h], axis=1)
         a, cut = np.empty((4, B, H), dtype), tiling(B, D + H, H)
         self._times_W = row_product(W, a) if B == 1 else product(W, cut, a)
         self._b = np.repeat(b[:, np.newaxis], B, axis=1)
@@ -140,7 +153,7 @@ class _FastLayer(ABC):
         a += self._b
         return self._finish(a)
 
-    def step_one_hot(self, ids: Array) -> Array:
+    def step_by_id(self, ids: Array) -> Array:
         assert self._table is not None
         a = self._times_W(self._xh)
         a += np.take(self._table, ids, axis=1, out=self._looked_up, mode="clip")
@@ -152,9 +165,9 @@ class _FastLayer(ABC):
 
 
 class _FastLSTM(_FastLayer):
-    def __init__(self, layer: LSTM, state: State, one_hot: bool) -> None:
+    def __init__(self, layer: LSTM, state: State, looked: _Looked) -> None:
         W_x, W_h, b = (sigmoids_scaled(p.value, 0.5) for p in (layer.W_x, layer.W_h, layer.b))
-        super().__init__(layer, (W_x, W_h, b), state, one_hot)
+        super().__init__(layer, (W_x, W_h, b), state, looked)
         self._squash = layer.squash.forward
 
     def _finish(self, a: Array) -> Array:
@@ -171,10 +184,10 @@ class _FastLSTM(_FastLayer):
 class _FastLayerNorm(_FastLayer):
     """Its weights are centred, so that ``a`` has the mean 0 that its norm asks for."""
 
-    def __init__(self, layer: LayerNormLSTM, state: State, one_hot: bool) -> None:
+    def __init__(self, layer: LayerNormLSTM, state: State, looked: _Looked) -> None:
         W_x, W_h = (centre(W.value, out=np.empty_like(W.value)) for W in (layer.W_x, layer.W_h))
         (B, H), dtype = state.h.shape, state.h.dtype
-        super().__init__(layer, (W_x, W_h, np.zeros((4, H), dtype)), state, one_hot)
+        super().__init__(layer, (W_x, W_h, np.zeros((4, H), dtype)), state, looked)
         self._epsilon = layer.epsilon
         self._gains_and_shifts = layer.gains_and_shifts(B, 0.5)
         self._n, self._r = np.empty((4, B, H), dtype), np.empty((4, B, 1), dtype)
@@ -198,7 +211,7 @@ class _FastLayerNorm(_FastLayer):
         return self._h
 
 
-FAST_LAYERS: dict[type[Layer], Callable[[Any, State, bool], _FastLayer]] = {
+FAST_LAYERS: dict[type[Layer], Callable[[Any, State, _Looked], _FastLayer]] = {
     LSTM: _FastLSTM,
     LayerNormLSTM: _FastLayerNorm,
 }

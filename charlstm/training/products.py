@@ -9,6 +9,7 @@ from charlstm.config.schema import with_values
 from charlstm.config.settings import AUTO, Config
 from charlstm.from_config import shape_of
 from charlstm.nn.cuts import Sizes, quickest_of, written
+from charlstm.nn.model import Shape
 from charlstm.system.comm import lane_range
 from charlstm.system.mpi_launcher import launched, ranks_started
 from charlstm.training.dataset import Dataset
@@ -22,25 +23,24 @@ def with_quickest_products(dataset: Dataset, known: Config | None) -> Dataset:
     """
     if dataset.config.training.products != AUTO:
         return dataset
-    products = known.training.products if known is not None else measured(dataset.config)
+    products = known.training.products if known is not None else measured(dataset)
     return replace(dataset, config=with_values(dataset.config, {"training.products": products}))
 
 
-def measured(config: Config) -> str:
+def measured(dataset: Dataset) -> str:
     """For every number of lanes that a process of this run has; as the setting is written."""
-    dtype = np.dtype(config.model.dtype)
-    return written(quickest_of(dict(_needed(config)), dtype))
+    config = dataset.config
+    shape = shape_of(config, dataset.corpus.vocabulary.size)
+    return written(quickest_of(dict(_needed(config, shape)), np.dtype(shape.dtype)))
 
 
-def _needed(config: Config) -> Iterator[tuple[Sizes, int]]:
+def _needed(config: Config, shape: Shape) -> Iterator[tuple[Sizes, int]]:
     """Sizes, and how many products use a weight once cut: that of the recurrence serves a batch."""
-    model, training = config.model, config.training
-    H, T = model.hidden_size, training.sequence_length
-    shape = shape_of(config, vocabulary_size=0)
-    dense = {shape.input_size(number) for number in range(min(2, model.layers))} - {0}
+    H, T = shape.hidden_size, config.training.sequence_length
     for lanes in _lanes(config):
         yield Sizes(lanes, H, H), T
-        for D in dense:
+        looks_up = not shape.embedding_size or shape.looks_up(T * lanes)
+        for D in {shape.input_size(n) for n in range(looks_up, min(2, shape.layers))}:
             yield Sizes(T * lanes, D, H), 1
             yield Sizes(T * lanes, H, D), 1
 

@@ -71,6 +71,25 @@ def test_a_long_text_takes_the_work_it_was_given(work):
     assert read * work_per_character(found, text.symbols) == pytest.approx(work, rel=0.01)
 
 
+def test_a_long_text_gets_a_layer_that_can_read_it_once():
+    work = 180 * NOMINAL_SPEED
+    usual, found = sizes(text_of(1_003_854), work=work), sizes(text_of(2_700_000), work=work)
+    assert usual.hidden_size == 448
+    assert found.hidden_size == 384
+    slow = sizes(text_of(2_700_000), work=work / 2)
+    assert slow.hidden_size == 320
+    longest = sizes(text_of(10**10), work=work)
+    assert longest.hidden_size == 384  # seven and a half characters for each weight, and no more
+
+
+def test_a_text_that_is_read_a_few_times_is_learned_from_at_a_higher_rate():
+    text = text_of(270_000)
+    own = sizes(text)._replace(hidden_size=512)
+    per_pass = text.characters * work_per_character(own, text.symbols)
+    rates = [course(text, own, work=n * per_pass).learning_rate for n in (1, 3.9, 4.1, 12)]
+    assert rates == [0.0051, 0.0051, 0.0039, 0.0039]
+
+
 def test_a_short_text_ends_before_its_time():
     text = text_of(54_000)
     found, way = fit(text, 3600 * NOMINAL_SPEED)
@@ -114,8 +133,9 @@ def test_work_counts_every_product_of_a_step():
     own = Sizes("lstm", 3, 7, 5, 2, 4)
     forward = 4 * 7 * (5 + 7) + 2 * 4 * 7 * (7 + 7) + 7 * 11
     assert work_per_character(own, 11) == 3 * forward
-    one_hot = own._replace(embedding_size=0)
+    one_hot, longer = own._replace(embedding_size=0), own._replace(sequence_length=6)
     assert work_per_character(one_hot, 11) == 3 * (forward - 4 * 7 * 5)
+    assert work_per_character(longer, 11) == 3 * (forward - 4 * 7 * 5)
     skipping = own._replace(skips=True)
     assert work_per_character(skipping, 11) == 3 * (forward + 2 * 4 * 7 * 5 + 2 * 7 * 11)
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from charlstm.nn.embedding import Embedding
+from charlstm.nn.projection import LookedUp
 
 T, B, V, D = 5, 3, 7, 4
 
@@ -19,6 +20,18 @@ def test_rows_out_and_gradients_back(rng) -> None:
     np.add.at(expected, ids, dout)
     np.testing.assert_allclose(embedding.E.grad, expected, rtol=1e-12)
     np.testing.assert_array_equal(embedding.E.grad[V - 1], 0.0)  # never met
+
+
+def test_rows_that_the_layer_looks_up(rng) -> None:
+    embedding, ids = Embedding(V, D, rng, np.float64), rng.integers(V, size=(T, B))
+    found = embedding.forward(ids, None)
+    assert isinstance(found, LookedUp)
+    assert found.table is embedding.E.value
+    assert found.ids is ids
+    dtable = rng.standard_normal((V, D))
+    embedding.E.grad[...] = np.nan
+    embedding.backward(dtable, ids)
+    np.testing.assert_array_equal(embedding.E.grad, dtable)
 
 
 def test_starts_with_variance_one() -> None:

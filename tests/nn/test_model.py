@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -34,6 +35,20 @@ def gradients_of(model, ids, targets, states=None, tape=None, **options):
     return loss, model.grads.copy(), new_states
 
 
+@every_cell
+def test_looking_up_changes_nothing_but_the_rounding(cell: str, rng, monkeypatch) -> None:
+    model, ids, targets = model_and_batch(cell, E, rng)
+    assert model.shape.looks_up(ids.size)
+    assert model.tape(T, B).embedded is None
+    loss, grads, states = gradients_of(model, ids, targets)
+    monkeypatch.setattr(Shape, "looks_up", lambda shape, positions: False)
+    assert model.tape(T, B).embedded is not None
+    expected_loss, expected, expected_states = gradients_of(model, ids, targets)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    np.testing.assert_allclose(grads, expected, rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(states, expected_states, rtol=1e-11)
+
+
 @pytest.mark.parametrize(
     ("cell", "embedding_size", "layers"),
     [*product(CELL_NAMES, [0, E], [1, 2, 3]), *product(SKIPPING, [E], [2]), ("lstm skips", E, 3)],
@@ -42,9 +57,23 @@ def test_gradients_against_differences(
     cell: str, embedding_size: int, layers: int, monkeypatch
 ) -> None:
     """With both dropouts, masks held, and several blocks of factors in a sequence."""
+    _against_differences(cell, embedding_size, layers, SMALL, monkeypatch)
+
+
+@every_cell
+def test_gradients_where_each_step_is_embedded(cell: str, monkeypatch) -> None:
+    """There are more symbols than steps, so the layer does not look them up."""
+    many = replace(SMALL, vocabulary_size=11)
+    assert not shape_of(11, cell, 2, H, E).looks_up(many.T * many.B)
+    _against_differences(cell, E, 2, many, monkeypatch)
+
+
+def _against_differences(
+    cell: str, embedding_size: int, layers: int, sizes: Sizes, monkeypatch
+) -> None:
     monkeypatch.setattr(lstm_module, "FACTOR_BLOCK", 2 * SMALL.B * SMALL.hidden_size)
     shape = shape_of(V, cell, layers, H, embedding_size, forget_bias=0.5)
-    rows = check_model(shape, dropout=0.3, recurrent_dropout=0.25, seed=5, sizes=SMALL)
+    rows = check_model(shape, dropout=0.3, recurrent_dropout=0.25, seed=5, sizes=sizes)
     names = [row.name for row in rows]
     assert "state.0.h" in names
     assert f"state.{layers - 1}.c" in names

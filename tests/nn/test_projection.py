@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from charlstm.nn.projection import is_one_hot, project, project_backward, sum_rows_by_id
+from charlstm.nn.projection import (
+    LookedUp,
+    empty_gradient,
+    is_one_hot,
+    project,
+    project_backward,
+    sum_rows_by_id,
+)
 
 T, B, D, H = 5, 3, 6, 4
 
@@ -36,6 +43,32 @@ def test_backward_agrees_with_einsum(W_and_b, rng, one_hot: bool) -> None:
     np.testing.assert_allclose(db, da.sum(axis=(1, 2)), rtol=1e-11)
     if not one_hot:
         np.testing.assert_allclose(dx, np.einsum("ktbh,kdh->tbd", da, W), rtol=1e-11)
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_what_is_looked_up_is_as_good_as_what_was_fetched(W_and_b, rng, with_bias: bool) -> None:
+    W, b = W_and_b
+    V, b = 8, b if with_bias else None
+    table, ids = rng.standard_normal((V, D)), rng.integers(V - 1, size=(T, B))
+    out, expected = np.full((4, T, B, H), np.nan), np.empty((4, T, B, H))
+    project(LookedUp(table, ids), W, b, out)
+    project(table[ids], W, b, expected)
+    np.testing.assert_allclose(out, expected, rtol=1e-12)
+
+    da, gradients = rng.standard_normal((4, T, B, H)), []
+    for x in (LookedUp(table, ids), table[ids]):
+        dW, dx = np.full_like(W, np.nan), empty_gradient(x)
+        db = None if b is None else np.full_like(b, np.nan)
+        project_backward(da, x, W, dW=dW, db=db, dx=dx)
+        gradients.append((dW, db, dx))
+    (dW, db, dtable), (expected_dW, expected_db, dx) = gradients
+    np.testing.assert_allclose(dW, expected_dW, rtol=1e-11, atol=1e-13)
+    if with_bias:
+        np.testing.assert_allclose(db, expected_db, rtol=1e-11)
+    summed = np.zeros((V, D))
+    np.add.at(summed, ids, dx)
+    np.testing.assert_allclose(dtable, summed, rtol=1e-11, atol=1e-13)
+    np.testing.assert_array_equal(dtable[V - 1], 0.0)  # never met
 
 
 def test_a_dx_that_would_not_be_written_is_refused(W_and_b, rng) -> None:

@@ -44,6 +44,15 @@ def test_steps_equal_one_forward_pass(
     np.testing.assert_allclose(logits, expected, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("lanes", [1, B])
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_of_many_symbols_each_is_embedded_when_it_comes(
+    cell: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepper, "SOON", V)
+    test_steps_equal_one_forward_pass(cell, 5, 2, lanes)
+
+
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_gates_may_be_closed_and_open_entirely(cell: str) -> None:
     """exp(-a) is infinite and 0 there; warnings are errors here."""
@@ -54,9 +63,9 @@ def test_gates_may_be_closed_and_open_entirely(cell: str) -> None:
     assert all(np.isfinite(fastest.step(row)).all() for row in ids)
 
 
-@pytest.mark.parametrize("embedding_size", [0, 5])
+@pytest.mark.parametrize(("embedding_size", "soon", "D"), [(0, 99, 0), (5, 99, 0), (5, V, 5)])
 def test_in_tiles_it_computes_the_same(
-    embedding_size: int, monkeypatch: pytest.MonkeyPatch
+    embedding_size: int, soon: int, D: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -65,8 +74,9 @@ def test_in_tiles_it_computes_the_same(
         return Tiling(2, 3)
 
     monkeypatch.setattr(stepper, "tiling", cut)
+    monkeypatch.setattr(stepper, "SOON", soon)
     test_steps_equal_one_forward_pass("lstm", embedding_size, 2, B)
-    assert asked == [(B, embedding_size + H, H), (B, 2 * H, H)]
+    assert asked == [(B, D + H, H), (B, 2 * H, H)]
 
 
 def test_the_fast_one_is_used_where_it_can_be() -> None:

@@ -9,6 +9,7 @@ from charlstm.config.reading import load_config
 from charlstm.nn.cuts import Sizes
 from charlstm.nn.tiles import Tiling
 from charlstm.training import products
+from charlstm.training.dataset import read_dataset
 from charlstm.training.products import measured
 
 LONG_ENOUGH = {
@@ -71,20 +72,23 @@ def test_an_old_run_goes_on_by_the_rule(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("symbols", [5, 60])
 def test_each_number_of_lanes_that_a_process_has_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, symbols: int
 ):
     config = tiny_config(
         tmp_path,
+        "".join(map(chr, range(65, 65 + symbols))) * 40,
         **{"model.embedding_size": 7, "training.batch_size": 10, "training.workers": workers},
     )
     needs = {}
     monkeypatch.setattr(products, "quickest_of", lambda found, dtype: needs.update(found) or {})
-    assert measured(config) == "whole"
+    assert measured(read_dataset(config)) == "whole"
     T, H, E = 4, 5, 7
+    embedded = ((E, H), (H, E)) if symbols == 60 else ()  # of five, no product is large
     expected = {}
     for lanes in {1: [10], 3: [3, 4]}[workers]:
         expected[Sizes(lanes, H, H)] = T
-        for sizes in ((E, H), (H, E), (H, H)):
+        for sizes in (*embedded, (H, H)):
             expected[Sizes(T * lanes, *sizes)] = 1
     assert needs == expected
