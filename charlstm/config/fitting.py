@@ -3,15 +3,15 @@
 Two limits decide how wide the layer is. What more units would gain on a short text is not worth
 their time; and of W multiply-adds most is learned where three characters are read for each weight,
 or up to seven and a half, if it takes them to read a long text once. To read a text more often than
-`PASSES` times only teaches its wording, so that ends the run on a short text, and time does on a
-long one. One wide layer, because the same weights in two narrow ones learn less from each character
-read. An embedding, however few the symbols: what goes into the layer is then numbers that even a
-short text can teach. The wider a layer, the more of its units change an output at once, so the rate
-falls as the width grows; a run that reads its text a few times only has little time to learn, and a
-higher one. The more often a text is read the more is dropped, unless there are too few weights to
-learn it by heart. Few lanes, because a run of minutes has too few updates rather than too noisy
-ones: `UPDATES` at least. A list is read in sequences that hold nine in ten of its items whole, in
-as many more lanes as they are shorter.
+`PASSES` times only teaches its wording, if there is room for it, so that ends the run on a short
+text, and time does on a long one. One wide layer, because the same weights in two narrow ones learn
+less from each character read. An embedding, however few the symbols: what goes into the layer is
+then numbers that even a short text can teach. The wider a layer, the more of its units change an
+output at once, so the rate falls as the width grows; a run that reads its text a few times only has
+little time to learn, and a higher one. The more often a text is read the more is dropped, unless
+there are too few weights to learn it by heart. Few lanes, because a run of minutes has too few
+updates rather than too noisy ones: `UPDATES` at least. A list is read in sequences that hold nine
+in ten of its items whole, in as many more lanes as they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -102,11 +102,9 @@ def course(
     read = _read(text, sizes, work) if steps is None else steps * characters
     steps = max(1, round(read / characters))
     few = max(8192, round(read / (6 * EVALUATIONS)))
-    weights = work_per_character(sizes, text.symbols) / 3
-    crowded = min(1.0, 2 * weights / text.characters)
     is_long = read < FEW * text.characters
     return Course(
-        dropout=round(min(0.6, 0.06 * read / text.characters) * crowded, 2),
+        dropout=round(min(0.6, 0.06 * read / text.characters) * _room(text, sizes), 2),
         learning_rate=min(8e-3, float(f"{(2.6 if is_long else 2) / sizes.hidden_size:.2g}")),
         minimum=1e-4,
         steps=steps,
@@ -152,7 +150,13 @@ def _affordable_width(text: Text, work: float) -> float:
 def _read(text: Text, sizes: Sizes, work: float) -> float:
     """How many characters the run reads in all."""
     affordable = work / work_per_character(sizes, text.symbols)
-    return min(affordable, PASSES * text.characters)
+    return min(affordable, PASSES * text.characters / _room(text, sizes))
+
+
+def _room(text: Text, sizes: Sizes) -> float:
+    """For learning the text by heart: 1 from half a weight for each of its characters."""
+    weights = work_per_character(sizes, text.symbols) / 3
+    return min(1.0, 2 * weights / text.characters)
 
 
 def _lanes(text: Text, wanted: float) -> int:

@@ -111,6 +111,16 @@ def test_where_few_weights_read_a_long_text_next_to_nothing_is_dropped():
     assert course(text, wide, steps=30_000).dropout == 0.6
 
 
+def test_a_narrow_layer_may_read_a_text_as_often_as_it_likes():
+    text = text_of(2_600_000)
+    narrow, wide = (sizes(text)._replace(hidden_size=H, batch_size=8) for H in (86, 1024))
+    work = 100 * text.characters * work_per_character(narrow, text.symbols)
+    passes = course(text, narrow, work=work).steps * 8 * 64 / text.characters
+    assert passes == pytest.approx(100, rel=0.01)
+    passes = course(text, wide, work=1e6 * NOMINAL_SPEED).steps * 8 * 64 / text.characters
+    assert passes == pytest.approx(12, rel=0.01)
+
+
 def test_sizes_that_the_user_chose_are_taken_as_they_are():
     text = text_of(1_003_854)
     own = sizes(text)._replace(hidden_size=128, batch_size=20)
