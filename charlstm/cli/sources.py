@@ -50,7 +50,7 @@ class Source(NamedTuple):
         except ConfigError as error:
             if _resembles_a_text(self.settings):
                 as_text = shlex.quote(show(self.settings))
-                advice = f"if it is a text, train on it with 'charlstm train - < {as_text}'"
+                advice = f"if it is a text, train on it with: charlstm train - < {as_text}"
                 raise ConfigError(f"{error}; {advice}") from None
             raise
 

@@ -155,7 +155,7 @@ def test_a_run_is_not_trained_anew_unasked(run: Path, refuse):
         (("text.txt", "nots.txt"), "nots.txt: no such file"),
         (("text.txt", "c.yaml"), "c.yaml: a configuration comes first, and alone"),
         (("text.txt", "c.conf"), "c.conf: a configuration comes first, and alone"),
-        (("diary.yaml",), "train on it with 'charlstm train - < diary.yaml'"),
+        (("diary.yaml",), "train on it with: charlstm train - < diary.yaml"),
         (("*.text",), "*.text: no such file"),
         (("runs",), "runs is a folder without a run in it; name its texts, as in runs/*.txt"),
         (("model.layers=3",), "name a text or a configuration before KEY=VALUE"),
