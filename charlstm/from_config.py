@@ -125,6 +125,15 @@ def total_steps_of(config: Config, steps_per_epoch: int) -> int:
     return math.ceil(config.training.epochs * steps_per_epoch)
 
 
+def epochs_of(steps: int, steps_per_epoch: int) -> float:
+    """A short number that `total_steps_of` counts as so many steps."""
+    for digits in range(4, 17):
+        epochs = float(f"{(steps - 0.5) / steps_per_epoch:.{digits}g}")
+        if math.ceil(epochs * steps_per_epoch) == steps:
+            break
+    return epochs
+
+
 def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
     of_the_run = {
         "base": config.training.learning_rate,

@@ -5,7 +5,7 @@ import pytest
 
 from charlstm.config.reading import config_from_dict
 from charlstm.config.settings import Config
-from charlstm.from_config import optimizer_of, schedule_of, shape_of
+from charlstm.from_config import epochs_of, optimizer_of, schedule_of, shape_of, total_steps_of
 from charlstm.nn.model import CharLM, Shape
 from charlstm.nn.optim import OPTIMIZERS
 from charlstm.nn.schedule import SCHEDULES
@@ -73,3 +73,11 @@ def test_a_schedule_has_the_numbers_of_the_settings(kind: str) -> None:
     numbers = {name: value for name, value in vars(made).items() if name not in made.state()}
     assert {"base", "warmup_steps"} <= numbers.keys()
     assert numbers == {name: (SCHEDULE | of_the_run)[name] for name in numbers}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 99, 1264, 987_654])
+@pytest.mark.parametrize("steps_per_epoch", [1, 3, 8, 1404, 10_000_019])
+def test_epochs_that_come_to_so_many_steps(steps: int, steps_per_epoch: int):
+    epochs = epochs_of(steps, steps_per_epoch)
+    config = config_from_dict({"data": {"files": ["t"]}, "training": {"epochs": epochs}}, "test")
+    assert total_steps_of(config, steps_per_epoch) == steps

@@ -145,8 +145,9 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
     known = settings_so_far(RunFolder(folder), asked) if resume else None
     dataset = read_dataset(asked, known=known)
     if is_due(asked, known):
-        dataset, speed = fit_to_time(dataset, folder, time.monotonic())
-        click.echo(f"Measured: {speed:,.0f} characters a second.", err=True)
+        timed = fit_to_time(dataset, folder, time.monotonic())
+        dataset = timed.dataset
+        click.echo(f"Measured: {timed.characters_per_second:,.0f} characters a second.", err=True)
     needed = check_memory(dataset.config, dataset.corpus.vocabulary.size)
     click.echo(dump_config(dataset.config), nl=False)
     warnings = (f"Warning: {line}" for line in advice(dataset))

@@ -28,6 +28,9 @@ class Schedule(ABC):
             return self._after_warmup(step) * ((step + 1) / self.warmup_steps)
         return self._after_warmup(step)
 
+    def lasts(self, total_steps: int) -> None:  # noqa: B027
+        """The run is to be so long; only `Cosine` cares, and not before the warm-up has ended."""
+
     def observe(self, validation_loss: float) -> None:  # noqa: B027
         """Take note of an evaluation; only `Plateau` cares."""
 
@@ -95,6 +98,9 @@ class Cosine(Schedule):
 
     total_steps: int
     minimum: float
+
+    def lasts(self, total_steps: int) -> None:
+        self.total_steps = total_steps
 
     def _after_warmup(self, step: int) -> float:
         if step <= self.warmup_steps:

@@ -1,5 +1,6 @@
 """A run that ends on time: its speed is measured for a moment, and its length follows from that."""
 
+import math
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,6 +11,7 @@ from charlstm.config.auto import SIZES, leaves_speed_open, settled, sizes_of
 from charlstm.config.fitting import NOMINAL_SPEED, work_per_character
 from charlstm.config.schema import value_of, with_values
 from charlstm.config.settings import AUTO, Config
+from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
 from charlstm.system.mpi_launcher import launched, ranks_started
@@ -26,7 +28,7 @@ MOMENT = 1 / 60
 """The part of the time, and ten seconds at most, of the steps that tell how many there is time for.
 A machine that others use too is quicker and slower by a third for seconds at a time.
 """
-WARM_UP = 3
+WARM_UP = ENOUGH_STEPS = 3
 FAR_OFF = 1.5
 """Another machine than the rule knows by this factor wants another size of model."""
 EVALUATION = 1.5
@@ -48,10 +50,16 @@ NOT_LEARNED = {
 
 
 class Timed(NamedTuple):
-    """A dataset whose run takes as long as it may, and the speed that was measured."""
+    """A dataset whose run takes as long as it may, and the speed that was measured.
+
+    Training may take ``until`` then, of `time.monotonic`, and ``most_steps`` in all, however much
+    time there is.
+    """
 
     dataset: Dataset
     characters_per_second: float
+    until: float
+    most_steps: int
 
 
 def is_due(asked: Config, known: Config | None) -> bool:
@@ -80,9 +88,46 @@ def fit_to_time(dataset: Dataset, folder: Path, started: float) -> Timed:
     work = speed * work_per_character(sizes_of(config), text.symbols)
     fixed = with_values(asked, {path: value_of(config, path) for path in SIZES})
     afterwards = min(AFTERWARDS, seconds / 40)
-    left = max(1.0, seconds - afterwards - (time.monotonic() - started))
-    found = _filling(left, cut(dataset, config), fixed, speed, work)
-    return Timed(replace(found, asked=asked), speed)
+    until = started + seconds - afterwards
+    found = _filling(max(1.0, until - time.monotonic()), cut(dataset, config), fixed, speed, work)
+    most = cut(dataset, settled(fixed, text, work=math.inf)).total_steps
+    return Timed(replace(found, asked=asked), speed, until, most)
+
+
+class Correction:
+    """Of the length of a run, by the speed of its warm-up.
+
+    Up to the end of that no step depends on how many there will be, so the run stays the one that
+    its configuration describes. With a mean of the weights some do, and nothing is corrected.
+    """
+
+    def __init__(self, timed: Timed | None) -> None:
+        self._timed = timed
+        if timed is not None and timed.dataset.config.training.average != "none":
+            self._timed = None
+        self._began = 0.0
+        self._steps = 0
+
+    def steps(self, progress: Progress) -> int:
+        """How many there are to be in all; 0: as many as were planned."""
+        if self._timed is None or progress.due:  # asked in the middle of an evaluation
+            return 0
+        if progress.step == 1:  # the first one waits for the other workers
+            self._began = time.monotonic()
+        at = self._timed.dataset.config.schedule.warmup_steps
+        if progress.step != at or at < ENOUGH_STEPS:
+            return 0
+        self._steps = self._steps or self._fitting(self._timed, at)
+        return self._steps
+
+    def _fitting(self, timed: Timed, done: int) -> int:
+        now, cost = time.monotonic(), _Cost(timed.dataset)
+        took, left = now - self._began, timed.until - now
+        if took < left * MOMENT:
+            return 0
+        speed = (cost.of_steps(done) - cost.of_steps(1)) / took
+        left = left * speed - cost.at_the_end
+        return min(timed.most_steps, done + max(1, int(left / cost.of_a_step)))
 
 
 def _filling(left: float, dataset: Dataset, fixed: Config, speed: float, work: float) -> Dataset:
@@ -98,14 +143,31 @@ def _filling(left: float, dataset: Dataset, fixed: Config, speed: float, work: f
     return min(tried, key=lambda found: abs(_seconds(found, speed) - left))
 
 
+class _Cost:
+    """Of a run, in characters trained on; evaluations are read that much faster."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        training, evaluation = dataset.config.training, dataset.config.evaluation
+        validation = dataset.text.validation
+        self.batch = training.batch_size * training.sequence_length
+        self.evaluation = (evaluation.characters or validation) / EVALUATION
+        self.every = evaluation.every or math.inf
+        whole_at_the_end = evaluation.characters or not evaluation.every
+        self.at_the_end = validation / EVALUATION if whole_at_the_end else 0.0
+
+    def of_steps(self, done: int) -> float:
+        return done * self.batch + done // self.every * self.evaluation
+
+    @property
+    def of_a_step(self) -> float:
+        """With its share of the evaluations."""
+        return self.batch + self.evaluation / self.every
+
+
 def _seconds(dataset: Dataset, speed: float) -> float:
     """What a run takes at so many characters a second, evaluations included."""
-    training, evaluation = dataset.config.training, dataset.config.evaluation
-    read = dataset.total_steps * training.batch_size * training.sequence_length
-    each = evaluation.characters or dataset.text.validation
-    times = dataset.total_steps / evaluation.every if evaluation.every else 1.0
-    at_the_end = dataset.text.validation if evaluation.characters else 0
-    return (read + (times * each + at_the_end) / EVALUATION) / speed
+    cost = _Cost(dataset)
+    return (dataset.total_steps * cost.of_a_step + cost.at_the_end) / speed
 
 
 class _Clock(NoRecorder):

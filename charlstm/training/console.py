@@ -114,6 +114,9 @@ class Bar:
         with suppress(OSError):
             self._bar.update()
 
+    def lasts(self, total_steps: int) -> None:
+        self._total = self._bar.total = total_steps
+
     def evaluated(self, val_loss: float, best: float) -> None:
         self._validation = [f"val {figure(val_loss, 3)}"]
         if best < val_loss:
@@ -147,6 +150,9 @@ class Lines:
 
     def stepped(self, step: int, train_loss: float) -> None:
         pass
+
+    def lasts(self, total_steps: int) -> None:
+        self.noted(f"Measured again: {total_steps:,} steps fit the time.")
 
     def evaluated(self, val_loss: float, best: float) -> None:
         pass

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -33,6 +33,7 @@ class Recorder(Protocol):
     """What the world gets to see of a training. Ranks other than 0 record nothing."""
 
     def stepped(self, trainer: Trainer, result: StepResult) -> None: ...
+    def lasts(self, trainer: Trainer, total_steps: int) -> None: ...
     def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None: ...
     def evaluated(self, trainer: Trainer, progress: Progress, improved: bool) -> None: ...
     def sample(self, trainer: Trainer, progress: Progress, stop: Stop) -> None: ...
@@ -76,7 +77,7 @@ class _Questions:
     def take(self) -> Requests:
         asked = self._requests()
         save, self._save = asked.save or self._save, False
-        return Requests(stop=asked.stop, save=save)
+        return asked._replace(save=save)
 
 
 @dataclass
@@ -95,11 +96,18 @@ class _Loop:
         self.last = result = trainer.step(self.questions.take())
         _note(progress, trainer, result)
         self.recorder.stepped(trainer, result)
+        if result.requests.steps:
+            self._last(result.requests.steps)
         if _due(progress.step, self.plan.report_every):
             self.recorder.report(trainer, progress, result)
             _clear_window(progress)
         progress.due = self._due_after_this_step()
         return self.finish_step(result.requests)
+
+    def _last(self, total_steps: int) -> None:
+        self.plan = replace(self.plan, total_steps=total_steps)
+        self.trainer.schedule.lasts(total_steps)
+        self.recorder.lasts(self.trainer, total_steps)
 
     def finish_step(self, asked: Requests) -> Reason | None:
         """All that is due; if somebody wants to stop before that is done, the rest stays due."""

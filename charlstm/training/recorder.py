@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from charlstm.config.schema import with_values
 from charlstm.config.settings import Config
-from charlstm.from_config import item_rules_of
+from charlstm.config.writing import dump_config
+from charlstm.from_config import epochs_of, item_rules_of
 from charlstm.messages import duration, figure, json_text, show
 from charlstm.nn.finite import OverflowedError
 from charlstm.nn.loss import bits
@@ -22,7 +24,7 @@ from charlstm.saved.checkpoint import (
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
-from charlstm.system.files import LineWriter
+from charlstm.system.files import LineWriter, write_atomically
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training.console import Display
 from charlstm.training.pacing import Stop, never, paced
@@ -113,6 +115,15 @@ class RunRecorder:
                 length = min(self._identity.config.output.sample_length, ON_SCREEN)
                 text = at_a_glance(self._sample(trainer, length))
                 self._display.noted(f"--- step {trainer.step_number}\n{text}")
+
+    def lasts(self, trainer: Trainer, total_steps: int) -> None:
+        """The run is to be so long, and what is written of it from now on says so."""
+        epochs = epochs_of(total_steps, trainer.steps_per_epoch)
+        config = with_values(self._identity.config, {"training.epochs": epochs})
+        self._identity = replace(self._identity, config=config)
+        write_atomically(self.folder.config, [dump_config(config).encode()])
+        self._total_steps = total_steps
+        self._display.lasts(total_steps)
 
     def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:
         now = time.perf_counter()
@@ -246,6 +257,9 @@ class NoRecorder:
     """For the ranks that only help: they take part in what needs all ranks, and write nothing."""
 
     def stepped(self, trainer: Trainer, result: StepResult) -> None:
+        pass
+
+    def lasts(self, trainer: Trainer, total_steps: int) -> None:
         pass
 
     def report(self, trainer: Trainer, progress: Progress, result: StepResult) -> None:

@@ -25,7 +25,7 @@ from charlstm.system.mpi_launcher import (
 )
 from charlstm.system.signals import SignalRequests
 from charlstm.training.advice import advice
-from charlstm.training.budget import fit_to_time, is_due
+from charlstm.training.budget import Correction, fit_to_time, is_due
 from charlstm.training.console import Say, display_for
 from charlstm.training.dataset import Dataset, cache_beside, read_dataset
 from charlstm.training.estimate import check_memory, decided, describe
@@ -61,7 +61,7 @@ class Outcome:
 
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
-    dataset, folder = _read(config, path, options, say), RunFolder(path)
+    (dataset, correction), folder = _read(config, path, options, say), RunFolder(path)
     folder.create()
     with folder.lock():
         found = starting_point(folder, dataset, options, say)
@@ -83,29 +83,30 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
                 options.quiet, progress.step, dataset.total_steps, trainer.characters_per_step
             )
             recorder = RunRecorder(folder, identity, display, progress, dataset.total_steps)
-            outcome = _train(dataset, trainer, progress, recorder)
+            outcome = _train(dataset, trainer, progress, recorder, correction)
         if not options.quiet and outcome.stopped_by is None:
             for line in summary(dataset, progress, folder):
                 say(line)
         return outcome
 
 
-def _read(config: Config, path: Path, options: Options, say: Say) -> Dataset:
+def _read(config: Config, path: Path, options: Options, say: Say) -> tuple[Dataset, Correction]:
     """The text, with settings that fit it and the time; what is odd about them is told."""
-    started = time.monotonic()
+    started, timed = time.monotonic(), None
     refuse_to_lead_twice()
     _warn_of_tasks(say)
     known = settings_so_far(RunFolder(path), config) if options.resume else None
     dataset = read_dataset(config, cache_beside(path, say), known)
     if is_due(config, known):
-        dataset, speed = fit_to_time(dataset, path, started)
-        say(f"Measured: {speed:,.0f} characters a second.")
+        timed = fit_to_time(dataset, path, started)
+        dataset = timed.dataset
+        say(f"Measured: {timed.characters_per_second:,.0f} characters a second.")
     check_memory(dataset.config, dataset.corpus.vocabulary.size)
     for warning in dataset.corpus.warnings:
         say(f"Warning: {warning}")
     if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:
         say("training.workers is ignored: the MPI launcher has started the processes.")
-    return dataset
+    return dataset, Correction(timed)
 
 
 def _tell_of_the_start(dataset: Dataset, options: Options, say: Say) -> None:
@@ -134,6 +135,7 @@ def _train(
     trainer: Trainer,
     progress: Progress,
     recorder: RunRecorder,
+    correction: Correction,
 ) -> Outcome:
     timer = _SaveTimer(dataset.config.output.checkpoint_minutes)
     with (
@@ -149,7 +151,9 @@ def _train(
             progress,
             recorder=recorder,
             requests=lambda: Requests(
-                stop=signals.stopped_by is not None, save=signals.wants_save() or timer.due()
+                stop=signals.stopped_by is not None,
+                save=signals.wants_save() or timer.due(),
+                steps=correction.steps(progress),
             ),
         )
     return Outcome(reason, progress, signals.stopped_by)

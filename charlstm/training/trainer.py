@@ -33,6 +33,8 @@ class Requests(NamedTuple):
 
     stop: bool = False
     save: bool = False
+    steps: int = 0
+    """How long the run is to be from now on; 0: as it is. Only one rank may say so."""
 
 
 class StepResult(NamedTuple):
@@ -122,7 +124,7 @@ class Trainer:
         self.step_number += 1
         if self.average is not None:
             self.average.take(self.model, self.step_number)
-        asked = Requests(stop=bool(shared[1]), save=bool(shared[2]))
+        asked = Requests(bool(shared[1]), bool(shared[2]), int(shared[3]))
         return StepResult(loss, norm, clipped, learning_rate, asked)
 
     def gathered_states(self) -> Array:

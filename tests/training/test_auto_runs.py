@@ -4,13 +4,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny import SETTINGS, TEXT, all_that_counts, differing, newest, tiny_config, train
 
 from charlstm.config.auto import unsettled
 from charlstm.config.reading import load_config
 from charlstm.config.schema import SETTINGS as SCHEMA
+from charlstm.config.schema import with_values
 from charlstm.config.settings import Config
+from charlstm.saved.progress import Progress
 from charlstm.training import budget, run
 from charlstm.training.dataset import read_dataset
 
@@ -156,3 +159,105 @@ def test_the_measurement_itself(tmp_path: Path, workers: int):
     outcome = train(tiny_config(tmp_path, **settings), tmp_path / "run")
     assert outcome.reason == "finished"
     assert outcome.progress.step == run.read_dataset(newest(tmp_path / "run").config).total_steps
+
+
+CORRECTED = {
+    "training.steps": None,
+    "training.minutes": 0.02,
+    "schedule.kind": "cosine",
+    "schedule.warmup_steps": 6,
+    "evaluation.every": 5,
+}
+
+
+def correct_to(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget.Correction, "_fitting", lambda self, timed, done: steps)
+
+
+@pytest.mark.parametrize("steps", [7, 33])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_corrected_run_is_the_one_that_its_configuration_describes(
+    tmp_path: Path, speed: list[int], monkeypatch: pytest.MonkeyPatch, workers: int, steps: int
+):
+    correct_to(steps, monkeypatch)
+    settings = CORRECTED | {"training.workers": workers}
+    planned = budget.fit_to_time(
+        read_dataset(tiny_config(tmp_path, **settings)), tmp_path, budget.time.monotonic()
+    )
+    assert planned.dataset.total_steps not in (steps, 7, 33)
+    outcome = train(tiny_config(tmp_path, **settings), tmp_path / "run")
+    assert outcome.reason == "finished"
+    assert outcome.progress.step == steps
+    used = load_config(tmp_path / "run" / "config.yaml")
+    assert newest(tmp_path / "run").config == used
+    assert read_dataset(used).total_steps == steps
+    again = with_values(used, {"training.minutes": None})
+    train(again, tmp_path / "again")
+    found, expected = (newest(tmp_path / name).parameters for name in ("run", "again"))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("stop_after", [3, 6, 7, 20])
+def test_a_run_stopped_around_its_correction_goes_on_as_it_was_planned_then(
+    tmp_path: Path, speed: list[int], monkeypatch: pytest.MonkeyPatch, stop_after: int
+):
+    correct_to(33, monkeypatch)
+    config = tiny_config(tmp_path, **CORRECTED)
+    train(config, tmp_path / "run", stop_after=stop_after)
+    planned = read_dataset(newest(tmp_path / "run").config).total_steps
+    assert (planned == 33) == (stop_after > 6)
+    outcome = train(load_config(tmp_path / "run" / "config.yaml"), tmp_path / "run", resume=True)
+    assert outcome.progress.step == planned
+    if planned == 33:
+        train(config, tmp_path / "straight")
+        counts = [all_that_counts(tmp_path / name) for name in ("run", "straight")]
+        assert differing(*counts) == []
+
+
+def test_a_mean_of_the_weights_is_not_corrected(
+    tmp_path: Path, speed: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    correct_to(33, monkeypatch)
+    settings = CORRECTED | {"training.average": "ema"}
+    assert train(tiny_config(tmp_path, **settings), tmp_path / "run").progress.step != 33
+
+
+@pytest.mark.parametrize("slower", [1.0, 2.0, 0.5])
+def test_the_speed_of_the_warm_up_decides(
+    tmp_path: Path, speed: list[int], monkeypatch: pytest.MonkeyPatch, slower: float
+):
+    settings = CORRECTED | {"training.minutes": 0.4, "schedule.warmup_steps": 100}
+    dataset = read_dataset(tiny_config(tmp_path, TEXT * 40, **settings))
+    now = 50.0
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now)
+    timed = budget.fit_to_time(dataset, tmp_path, now)
+    correction, progress = budget.Correction(timed), Progress()
+    per_step = (12 + len(dataset.validation) / 5 / budget.EVALUATION) / 10_000
+    for step in range(100):
+        progress.step = step
+        assert correction.steps(progress) == 0
+        now += slower * per_step
+    progress.step = 100
+    progress.due = ["evaluation"]
+    assert correction.steps(progress) == 0
+    progress.due = []
+    found = correction.steps(progress)
+    assert found == pytest.approx(timed.dataset.total_steps / slower, rel=0.05)
+    progress.step = 101
+    assert correction.steps(progress) == 0
+
+
+def test_more_passes_than_are_good_are_not_made_whatever_the_speed(
+    tmp_path: Path, speed: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    settings = CORRECTED | {"training.minutes": 10, "schedule.warmup_steps": 100}
+    dataset = read_dataset(open_config(tmp_path, TEXT, **settings))
+    now = 50.0
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now)
+    timed = budget.fit_to_time(dataset, tmp_path, now)
+    correction = budget.Correction(timed)
+    for step in range(101):
+        found = correction.steps(Progress(step=step))
+        now += 0.1
+    assert found == timed.most_steps == timed.dataset.total_steps

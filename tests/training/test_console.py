@@ -75,6 +75,20 @@ def test_a_terminal_is_shown_samples_ever_more_rarely(monkeypatch: pytest.Monkey
     assert not Lines().wants_sample()
 
 
+def test_a_bar_of_a_run_whose_length_is_corrected():
+    terminal = Terminal()
+    with redirect_stderr(terminal):
+        bar = Bar(0, 40, 12)
+        bar.stepped(1, 1.25)
+        bar.lasts(4)
+        for step in range(2, 5):
+            bar.stepped(step, 1.25)
+        bar.close()
+    last = re.split(r"[\r\n]+", terminal.getvalue().rstrip())[-1]
+    assert "100%" in last
+    assert "step 4/4" in last
+
+
 def test_a_bar_takes_no_process_and_no_semaphore():
     """Not for the lock that tqdm brings, over which Python 3.14 has another process watch."""
     code = """if True:
