@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from charlstm.config.auto import SIZES, leaves_speed_open, settled, sizes_of
+from charlstm.config.auto import SIZES, settled, sizes_of
 from charlstm.config.fitting import NOMINAL_SPEED, work_per_character
 from charlstm.config.schema import value_of, with_values
 from charlstm.config.settings import AUTO, Config
@@ -22,12 +22,8 @@ from charlstm.training.recorder import NoRecorder
 from charlstm.training.setup import prepare
 from charlstm.training.trainer import Requests, StepResult, Trainer
 
-GLANCE = 1.0
-"""Seconds of steps that tell whether the machine is one of those that the rule knows."""
-MOMENT = 1 / 60
-"""The part of the time, and ten seconds at most, of the steps that tell how many there is time for.
-A machine that others use too is quicker and slower by a third for seconds at a time.
-"""
+MOMENT = 1.5
+"""Seconds of steps that tell how fast they are, until the warm-up tells it better."""
 WARM_UP = ENOUGH_STEPS = 3
 FAR_OFF = 1.5
 """Another machine than the rule knows by this factor wants another size of model."""
@@ -78,14 +74,13 @@ def fit_to_time(dataset: Dataset, folder: Path, started: float) -> Timed:
     seconds, text = 60 * (dataset.asked.training.minutes or 0), dataset.text
     asked = with_values(dataset.asked, {"training.epochs": AUTO})
     config = settled(asked, text, work=seconds * NOMINAL_SPEED)
-    moment = min(10.0, seconds * MOMENT)
-    if leaves_speed_open(asked):
-        speed = _characters_per_second(cut(dataset, config), folder, min(GLANCE, moment))
-        work = speed * work_per_character(sizes_of(config), text.symbols)
-        if not 1 / FAR_OFF < work / NOMINAL_SPEED < FAR_OFF:
-            config = settled(asked, text, work=seconds * work)
-    speed = _characters_per_second(cut(dataset, config), folder, moment)
+    speed = _characters_per_second(cut(dataset, config), folder)
     work = speed * work_per_character(sizes_of(config), text.symbols)
+    if not 1 / FAR_OFF < work / NOMINAL_SPEED < FAR_OFF:
+        other = settled(asked, text, work=seconds * work)
+        if sizes_of(other) != sizes_of(config):
+            config, speed = other, _characters_per_second(cut(dataset, other), folder)
+            work = speed * work_per_character(sizes_of(config), text.symbols)
     fixed = with_values(asked, {path: value_of(config, path) for path in SIZES})
     afterwards = min(AFTERWARDS, seconds / 40)
     until = started + seconds - afterwards
@@ -123,7 +118,7 @@ class Correction:
     def _fitting(self, timed: Timed, done: int) -> int:
         now, cost = time.monotonic(), _Cost(timed.dataset)
         took, left = now - self._began, timed.until - now
-        if took < left * MOMENT:
+        if took < MOMENT:
             return 0
         speed = (cost.of_steps(done) - cost.of_steps(1)) / took
         left = left * speed - cost.at_the_end
@@ -171,10 +166,9 @@ def _seconds(dataset: Dataset, speed: float) -> float:
 
 
 class _Clock(NoRecorder):
-    """Notes when steps end, after the first few, for so many seconds."""
+    """Notes when steps end, after the first few."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
         self.steps = 0
         self.since = self.now = time.monotonic()
 
@@ -185,17 +179,17 @@ class _Clock(NoRecorder):
             self.since = self.now
 
     def requests(self) -> Requests:
-        return Requests(stop=self.steps > WARM_UP and self.now - self.since > self.seconds)
+        return Requests(stop=self.steps > WARM_UP and self.now - self.since > MOMENT)
 
 
-def _characters_per_second(dataset: Dataset, folder: Path, seconds: float) -> float:
+def _characters_per_second(dataset: Dataset, folder: Path) -> float:
     """Of training as it will be, with its workers; under MPI of this rank's share, times ranks."""
     config, ranks = with_values(dataset.config, NOT_LEARNED), 1
     if launched():
         ranks = max(1, ranks_started())
         lanes = max(1, config.training.batch_size // ranks)
         config = with_values(config, {"training.batch_size": lanes})
-    trial, clock = cut(dataset, config), _Clock(seconds)
+    trial, clock = cut(dataset, config), _Clock()
     plan = Plan(trial.total_steps, 1_000_000_000, 0, 0, 0, 0)
     alone = nullcontext(Alone()) if launched() else None
     with alone or ranks_for(trial, RunFolder(folder), None) as comm:

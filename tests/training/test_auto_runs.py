@@ -93,7 +93,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """10,000 characters a second; and how often that was measured."""
     measured: list[int] = []
 
-    def characters_per_second(dataset: Any, folder: Path, seconds: float) -> float:
+    def characters_per_second(dataset: Any, folder: Path) -> float:
         measured.append(dataset.config.model.hidden_size)
         return 10_000.0
 
@@ -154,7 +154,8 @@ def test_steps_say_more_than_minutes(tmp_path: Path, speed: list[int]):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_measurement_itself(tmp_path: Path, workers: int):
+def test_the_measurement_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int):
+    monkeypatch.setattr(budget, "MOMENT", 0.05)
     settings = {"training.steps": None, "training.minutes": 0.01, "training.workers": workers}
     outcome = train(tiny_config(tmp_path, **settings), tmp_path / "run")
     assert outcome.reason == "finished"
