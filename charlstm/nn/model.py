@@ -63,12 +63,13 @@ class Shape:
             return self.embedding_size or self.vocabulary_size
         return self.hidden_size + (self.embedding_size if self.skips else 0)
 
-    def looks_up(self, positions: int) -> bool:
-        """Whether a batch of so many ``positions``, T * B, is embedded where the first layer reads
-        it, symbol by symbol: fewer products, and the same numbers. Skips give it to others too.
+    def embeds_each(self, positions: int) -> bool:
+        """Whether each of so many ``positions``, T * B, is embedded by itself. Else the first layer
+        looks up its input, one-hot or as rows of ``E``, which are then multiplied once a symbol:
+        fewer products, and the same numbers. With skips other layers read what is embedded too.
         """
-        is_read_once = self.layers == 1 or not self.skips
-        return self.embedding_size > 0 and is_read_once and self.vocabulary_size < positions
+        is_read_again = self.skips and self.layers > 1
+        return self.embedding_size > 0 and (is_read_again or self.vocabulary_size >= positions)
 
     @property
     def top_size(self) -> int:
@@ -180,10 +181,9 @@ class CharLM:
 
     def tape(self, T: int, B: int) -> ModelTape:
         dtype, E = self.values.dtype, self.shape.embedding_size
-        each = E and not self.shape.looks_up(T * B)
         return ModelTape(
             ids=np.empty((T, B), np.intp),
-            embedded=np.empty((T, B, E), dtype) if each else None,
+            embedded=np.empty((T, B, E), dtype) if self.shape.embeds_each(T * B) else None,
             layers=[layer.tape(T, B) for layer in self.layers],
             dstates=self.zero_states(B),
             top=np.empty((0, 0), dtype),
@@ -238,8 +238,8 @@ class CharLM:
     def through_layers(
         self, dtop: Array, back: Callable[[int, Array], Array | None]
     ) -> Array | None:
-        """The gradient of the embedded input, None for one-hot input, from ``dtop``, that of
-        ``top()``. ``back(number, dh)`` takes the gradient of a layer's output to its input.
+        """The gradient of the embedded input, or of ``E``, None for one-hot input; from ``dtop``,
+        that of ``top()``. ``back(number, dh)`` takes the gradient of a layer's output to its input.
         """
         H = self.shape.hidden_size
         dx: Array | None = dtop[..., -H:]

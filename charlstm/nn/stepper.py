@@ -10,7 +10,7 @@ is allocated per character. A cell for which nobody has written a layer here goe
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -90,10 +90,10 @@ class FastStepper:
     def __init__(self, model: CharLM, states: Sequence[State]) -> None:
         B = len(states[0].h)
         E = None if model.embedding is None else model.embedding.E.value
-        looks_up = E is None or model.shape.looks_up(SOON)
-        self._table = None if looks_up else E
+        self._table = E if model.shape.embeds_each(SOON) else None
+        first = None if self._table is not None else _rows_of(E)
         self._layers = [
-            FAST_LAYERS[type(layer)](layer, state, _Looked(number == 0 and looks_up, E))
+            FAST_LAYERS[type(layer)](layer, state, None if number else first)
             for number, (layer, state) in enumerate(zip(model.layers, states, strict=True))
         ]
         self._model = model
@@ -116,23 +116,24 @@ Weights = tuple[Array, Array, Array]
 """W_x, W_h and b, ``(4, H)``, as a layer is to use them."""
 
 
-class _Looked(NamedTuple):
-    """Whether a layer's input is looked up, as a row of ``E`` ``(V, D)``, or as a one-hot one."""
+Rows = Callable[[Array], Array]
+"""From W_x to what each symbol comes to, ``(4, V, H)``: for a layer whose input is looked up."""
 
-    up: bool
-    E: Array | None
+
+def _rows_of(E: Array | None) -> Rows:
+    """For rows of ``E`` ``(V, D)``, or one-hot ones."""
+    return lambda W_x: W_x if E is None else E @ W_x
 
 
 class _FastLayer(ABC):
     """One layer's weights, packed; its state; and scratch."""
 
-    def __init__(self, layer: Layer, weights: Weights, state: State, looked: _Looked) -> None:
+    def __init__(self, layer: Layer, weights: Weights, state: State, rows: Rows | None) -> None:
         W_x, W_h, b = weights
         (B, H), dtype = state.h.shape, state.h.dtype
-        D = 0 if looked.up else W_x.shape[1]
-        rows = W_x if looked.E is None or not looked.up else looked.E @ W_x
-        self._table = rows + b[:, np.newaxis] if looked.up else None
-        W = W_h if looked.up else np.concatenate([W_x, W_h], axis=1)
+        D = W_x.shape[1] if rows is None else 0
+        self._table = None if rows is None else rows(W_x) + b[:, np.newaxis]
+        W = np.concatenate([W_x, W_h], axis=1) if rows is None else W_h
         a, cut = np.empty((4, B, H), dtype), tiling(B, D + H, H)
         self._times_W = row_product(W, a) if B == 1 else product(W, cut, a)
         self._b = np.repeat(b[:, np.newaxis], B, axis=1)
@@ -165,9 +166,9 @@ class _FastLayer(ABC):
 
 
 class _FastLSTM(_FastLayer):
-    def __init__(self, layer: LSTM, state: State, looked: _Looked) -> None:
+    def __init__(self, layer: LSTM, state: State, rows: Rows | None) -> None:
         W_x, W_h, b = (sigmoids_scaled(p.value, 0.5) for p in (layer.W_x, layer.W_h, layer.b))
-        super().__init__(layer, (W_x, W_h, b), state, looked)
+        super().__init__(layer, (W_x, W_h, b), state, rows)
         self._squash = layer.squash.forward
 
     def _finish(self, a: Array) -> Array:
@@ -184,10 +185,10 @@ class _FastLSTM(_FastLayer):
 class _FastLayerNorm(_FastLayer):
     """Its weights are centred, so that ``a`` has the mean 0 that its norm asks for."""
 
-    def __init__(self, layer: LayerNormLSTM, state: State, looked: _Looked) -> None:
+    def __init__(self, layer: LayerNormLSTM, state: State, rows: Rows | None) -> None:
         W_x, W_h = (centre(W.value, out=np.empty_like(W.value)) for W in (layer.W_x, layer.W_h))
         (B, H), dtype = state.h.shape, state.h.dtype
-        super().__init__(layer, (W_x, W_h, np.zeros((4, H), dtype)), state, looked)
+        super().__init__(layer, (W_x, W_h, np.zeros((4, H), dtype)), state, rows)
         self._epsilon = layer.epsilon
         self._gains_and_shifts = layer.gains_and_shifts(B, 0.5)
         self._n, self._r = np.empty((4, B, H), dtype), np.empty((4, B, 1), dtype)
@@ -211,7 +212,7 @@ class _FastLayerNorm(_FastLayer):
         return self._h
 
 
-FAST_LAYERS: dict[type[Layer], Callable[[Any, State, _Looked], _FastLayer]] = {
+FAST_LAYERS: dict[type[Layer], Callable[[Any, State, Rows | None], _FastLayer]] = {
     LSTM: _FastLSTM,
     LayerNormLSTM: _FastLayerNorm,
 }

@@ -11,6 +11,7 @@ from charlstm.config.auto import SIZES, settled, sizes_of
 from charlstm.config.fitting import NOMINAL_SPEED, work_per_character
 from charlstm.config.schema import value_of, with_values
 from charlstm.config.settings import AUTO, Config
+from charlstm.from_config import total_steps_of
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.comm import Alone
@@ -85,7 +86,8 @@ def fit_to_time(dataset: Dataset, folder: Path, started: float) -> Timed:
     afterwards = min(AFTERWARDS, seconds / 40)
     until = started + seconds - afterwards
     found = _filling(max(1.0, until - time.monotonic()), cut(dataset, config), fixed, speed, work)
-    most = cut(dataset, settled(fixed, text, work=math.inf)).total_steps
+    longest = settled(fixed, text, work=math.inf)
+    most = total_steps_of(longest, found.batches.steps_per_epoch)
     return Timed(replace(found, asked=asked), speed, until, most)
 
 
@@ -97,11 +99,9 @@ class Correction:
     """
 
     def __init__(self, timed: Timed | None) -> None:
-        self._timed = timed
-        if timed is not None and timed.dataset.config.training.average != "none":
-            self._timed = None
+        has_mean = timed is not None and timed.dataset.config.training.average != "none"
+        self._timed = None if has_mean else timed
         self._began = 0.0
-        self._steps = 0
 
     def steps(self, progress: Progress) -> int:
         """How many there are to be in all; 0: as many as were planned."""
@@ -112,8 +112,7 @@ class Correction:
         at = self._timed.dataset.config.schedule.warmup_steps
         if progress.step != at or at < ENOUGH_STEPS:
             return 0
-        self._steps = self._steps or self._fitting(self._timed, at)
-        return self._steps
+        return self._fitting(self._timed, at)
 
     def _fitting(self, timed: Timed, done: int) -> int:
         now, cost = time.monotonic(), _Cost(timed.dataset)

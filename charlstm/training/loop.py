@@ -97,14 +97,14 @@ class _Loop:
         _note(progress, trainer, result)
         self.recorder.stepped(trainer, result)
         if result.requests.steps:
-            self._last(result.requests.steps)
+            self._change_length(result.requests.steps)
         if _due(progress.step, self.plan.report_every):
             self.recorder.report(trainer, progress, result)
             _clear_window(progress)
         progress.due = self._due_after_this_step()
         return self.finish_step(result.requests)
 
-    def _last(self, total_steps: int) -> None:
+    def _change_length(self, total_steps: int) -> None:
         self.plan = replace(self.plan, total_steps=total_steps)
         self.trainer.schedule.lasts(total_steps)
         self.recorder.lasts(self.trainer, total_steps)

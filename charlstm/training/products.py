@@ -39,8 +39,8 @@ def _needed(config: Config, shape: Shape) -> Iterator[tuple[Sizes, int]]:
     H, T = shape.hidden_size, config.training.sequence_length
     for lanes in _lanes(config):
         yield Sizes(lanes, H, H), T
-        looks_up = not shape.embedding_size or shape.looks_up(T * lanes)
-        for D in {shape.input_size(n) for n in range(looks_up, min(2, shape.layers))}:
+        first_dense = 0 if shape.embeds_each(T * lanes) else 1
+        for D in {shape.input_size(n) for n in range(first_dense, min(2, shape.layers))}:
             yield Sizes(T * lanes, D, H), 1
             yield Sizes(T * lanes, H, D), 1
 

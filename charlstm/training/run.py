@@ -61,7 +61,8 @@ class Outcome:
 
 def run_training(config: Config, path: Path, options: Options, say: Say) -> Outcome:
     """Train in the folder ``path``. Raises a `UserError` for everything a user can put right."""
-    (dataset, correction), folder = _read(config, path, options, say), RunFolder(path)
+    dataset, correction = _read(config, path, options, say)
+    folder = RunFolder(path)
     folder.create()
     with folder.lock():
         found = starting_point(folder, dataset, options, say)

@@ -38,10 +38,10 @@ def gradients_of(model, ids, targets, states=None, tape=None, **options):
 @every_cell
 def test_looking_up_changes_nothing_but_the_rounding(cell: str, rng, monkeypatch) -> None:
     model, ids, targets = model_and_batch(cell, E, rng)
-    assert model.shape.looks_up(ids.size)
+    assert not model.shape.embeds_each(ids.size)
     assert model.tape(T, B).embedded is None
     loss, grads, states = gradients_of(model, ids, targets)
-    monkeypatch.setattr(Shape, "looks_up", lambda shape, positions: False)
+    monkeypatch.setattr(Shape, "embeds_each", lambda shape, positions: True)
     assert model.tape(T, B).embedded is not None
     expected_loss, expected, expected_states = gradients_of(model, ids, targets)
     assert loss == pytest.approx(expected_loss, rel=1e-12)
@@ -64,7 +64,7 @@ def test_gradients_against_differences(
 def test_gradients_where_each_step_is_embedded(cell: str, monkeypatch) -> None:
     """There are more symbols than steps, so the layer does not look them up."""
     many = replace(SMALL, vocabulary_size=11)
-    assert not shape_of(11, cell, 2, H, E).looks_up(many.T * many.B)
+    assert shape_of(11, cell, 2, H, E).embeds_each(many.T * many.B)
     _against_differences(cell, E, 2, many, monkeypatch)
 
 
