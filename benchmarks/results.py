@@ -116,25 +116,43 @@ TEXTS = {
 }
 
 
-def _in_place_of(published: int, units: int, embedding: int, *others: str) -> Row:
-    """One layer with no more parameters than the published one has of 87 symbols, one-hot."""
-    sizes = ("model.layers=1", f"model.hidden_size={units}", f"model.embedding_size={embedding}")
-    name = f"1 x {units} in the place of 1 x {published}"
+def _in_place_of(published: int, layers: int, units: int, embedding: int, *others: str) -> Row:
+    """With no more parameters than the published layer has of 87 symbols, one-hot."""
+    sizes = (
+        f"model.layers={layers}",
+        f"model.hidden_size={units}",
+        f"model.embedding_size={embedding}",
+    )
+    name = f"{layers} x {units} in the place of 1 x {published}"
     return Row("warpeace", name, None, (*sizes, *others), minutes=28, long=True)
 
 
+SKIPS = "model.skips=true"
 ROWS = (
     Row("plays", "1 minute, auto", None, minutes=1),
     Row("plays", "3 minutes, auto", None, minutes=3),
     Row("plays", "configs/shakespeare.yaml", "shakespeare.yaml"),
-    Row("plays", "15 minutes, auto", None, minutes=15, long=True),
+    Row(
+        *("plays", "15 minutes, 1 x 512", "shakespeare.yaml"),
+        ("model.embedding_size=64", "model.dropout=0.3", "training.learning_rate=5e-3"),
+        minutes=15,
+        long=True,
+    ),
     Row("harbour", "configs/quickstart.yaml", "quickstart.yaml"),
     Row("harbour", "3 minutes, auto", None, minutes=3),
     Row("names", "configs/names.yaml", "names.yaml"),
-    _in_place_of(64, 86, 16, "training.workers=1"),  # two of these can run at once
-    _in_place_of(128, 154, 16, "training.workers=1"),
-    _in_place_of(256, 278, 32),
-    _in_place_of(512, 512, 64),
+    _in_place_of(64, 1, 86, 16, "training.workers=1"),  # two of these can run at once
+    _in_place_of(128, 1, 154, 16, "training.workers=1"),
+    _in_place_of(128, 2, 93, 16, "training.workers=1", "model.dropout=0"),
+    _in_place_of(
+        128, 2, 88, 16, SKIPS, "model.dropout=0.08", "training.learning_rate=6e-3"
+    )._replace(minutes=15),
+    _in_place_of(
+        *(256, 2, 166, 32),
+        *("training.workers=1", "training.batch_size=32", "model.dropout=0.05"),
+    ),
+    _in_place_of(256, 2, 160, 24, SKIPS, "model.dropout=0.15", "training.learning_rate=6e-3"),
+    _in_place_of(512, 2, 304, 32, SKIPS, "model.dropout=0.3"),
 )
 
 
@@ -200,6 +218,7 @@ def run_all(options: argparse.Namespace) -> None:
     known = {(row["text"], row["name"]) for row in done()}
     for row in ROWS:
         wanted = options.only in (None, row.text) and (options.long or not row.long)
+        wanted = wanted and options.name in row.name
         if wanted and (row.text, row.name) not in known:
             found = run(row, options.corpora)
             with DONE.open("a", encoding="utf-8") as file:
@@ -214,7 +233,7 @@ def table(name: str, text: Text, found: list[dict[str, Any]]) -> Iterator[str]:
     yield "|--:|--:|--:|--:|--:|---|"
     for nats, parameters, who in text.published:
         yield f"| {nats:g} | | {nats / 0.693147:.3f} | {parameters} | | {who} |"
-    for row in found:
+    for row in sorted(found, key=lambda row: row["parameters"]):
         if row["text"] == name:
             what = f"{row['name']}: `charlstm {row['command']}` ({row['processor']})"
             adapted = "" if row["adapted"] is None else f"{row['adapted']:.4f}"
@@ -238,6 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("run", "table"))
     parser.add_argument("--only", choices=TEXTS, help="this text")
+    parser.add_argument("--name", default="", help="rows with this in their name")
     parser.add_argument("--long", action="store_true", help="rows of half an hour too")
     parser.add_argument("--corpora", type=Path, default=ROOT.parent / "shared" / "data")
     options = parser.parse_args()

@@ -137,11 +137,10 @@ class Lanes:
 
 def surprise(logits: Array, ids: NDArray[np.intp]) -> NDArray[np.float64]:
     """Nats of each row's id, ``(B,)``."""
-    scores = logits.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
+    scores = logits - logits.max(axis=1, keepdims=True)
     chosen = np.take_along_axis(scores, ids[:, np.newaxis], axis=1)[:, 0]
-    nats: NDArray[np.float64] = np.log(np.exp(scores).sum(axis=1)) - chosen
-    return nats
+    total = np.exp(scores, out=scores).sum(axis=1, dtype=np.float64)
+    return np.asarray(np.log(total) - chosen)
 
 
 def write_texts(lanes: Lanes) -> Iterator[Written]:

@@ -136,32 +136,31 @@ def choose(logits: Array, choice: Choice, draws: NDArray[np.float64]) -> NDArray
     """
     if choice.temperature == 0.0:
         return np.asarray(logits.argmax(axis=1))
-    scores = logits.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
+    scores = logits - logits.max(axis=1, keepdims=True)
     if choice.temperature != 1.0:
-        scores /= max(choice.temperature, COLDEST)
+        scores = np.divide(scores, max(choice.temperature, COLDEST), dtype=np.float64)
     weights = np.exp(scores, out=scores)
     if 0 < choice.top_k < weights.shape[1]:
         _keep_top_k(weights, choice.top_k)
     if choice.top_p < 1.0:
         _keep_top_p(weights, choice.top_p)
-    cumulative = weights.cumsum(axis=1)
+    cumulative = weights.cumsum(axis=1, dtype=np.float64)
     thresholds = draws * cumulative[:, -1]
     # The first place where the cumulative weight exceeds the threshold: never one of weight 0.
     return np.asarray((cumulative > thresholds[:, np.newaxis]).argmax(axis=1))
 
 
-def _keep_top_k(weights: NDArray[np.float64], k: int) -> None:
+def _keep_top_k(weights: Array, k: int) -> None:
     """Ties at the k-th place go to the smaller id, so that exactly k are kept."""
     order = np.argsort(-weights, axis=1, kind="stable")
     np.put_along_axis(weights, order[:, k:], 0.0, axis=1)
 
 
-def _keep_top_p(weights: NDArray[np.float64], p: float) -> None:
+def _keep_top_p(weights: Array, p: float) -> None:
     order = np.argsort(-weights, axis=1, kind="stable")
     ordered = np.take_along_axis(weights, order, axis=1)
-    before = ordered.cumsum(axis=1) - ordered
-    ordered[before >= p * ordered.sum(axis=1, keepdims=True)] = 0.0
+    reached = ordered.cumsum(axis=1, dtype=np.float64)
+    ordered[reached - ordered >= p * reached[:, -1:]] = 0.0
     np.put_along_axis(weights, order, ordered, axis=1)
 
 

@@ -54,8 +54,19 @@ def test_of_many_symbols_each_is_embedded_when_it_comes(
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_gates_may_be_closed_and_open_entirely(cell: str) -> None:
+def test_many_numbers_go_through_exp(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stepper, "MANY", B * H)
+    monkeypatch.delattr(stepper, "activate_halved")
+    test_steps_equal_one_forward_pass(cell, 0, 2, B)
+
+
+@pytest.mark.parametrize("many", [1, 10**6])
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_gates_may_be_closed_and_open_entirely(
+    cell: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """exp(-a) is infinite and 0 there; warnings are errors here."""
+    monkeypatch.setattr(stepper, "MANY", many)
     model, states = model_and_states(cell, 0, 2)
     model.values *= 1e4
     ids = np.random.default_rng(1).integers(0, V, (STEPS, B))
