@@ -90,9 +90,9 @@ def command(
     Asks before it reads, with --part, a text that lies neither below the working directory nor
     beside the run: a checkpoint from elsewhere may name any.
 
-    With --lanes 64 a model of 512 units reads three times as much in a second, on two cores five
-    times: each 32 lanes have a thread. A lane knows nothing of what lies more than 128 characters
-    before it: some 1e-7 nats of difference on Tiny Shakespeare.
+    With --lanes 64 a model of 512 units reads three to five times as much in a second on two cores,
+    by the processor: each 32 lanes have a thread. A lane knows nothing of what lies more than 128
+    characters before it: some 1e-7 nats of difference on Tiny Shakespeare.
 
     \b
     charlstm eval runs/quickstart data/harbour.txt
