@@ -116,7 +116,9 @@ TEXTS = {
 }
 
 
-def _in_place_of(published: int, layers: int, units: int, embedding: int, *others: str) -> Row:
+def _in_place_of(
+    published: int, layers: int, units: int, embedding: int, *others: str, minutes: int = 28
+) -> Row:
     """With no more parameters than the published layer has of 87 symbols, one-hot."""
     sizes = (
         f"model.layers={layers}",
@@ -124,34 +126,27 @@ def _in_place_of(published: int, layers: int, units: int, embedding: int, *other
         f"model.embedding_size={embedding}",
     )
     name = f"{layers} x {units} in the place of 1 x {published}"
-    return Row("warpeace", name, None, (*sizes, *others), minutes=28, long=True)
+    return Row("warpeace", name, None, (*sizes, *others), minutes, long=True)
 
 
 SKIPS = "model.skips=true"
+ONE_CORE = "training.workers=1"  # two of these can run at once
+SLOWER = "training.learning_rate=6e-3"
+WIDE = ("model.embedding_size=64", "model.dropout=0.3", "training.learning_rate=5e-3")
 ROWS = (
     Row("plays", "1 minute, auto", None, minutes=1),
     Row("plays", "3 minutes, auto", None, minutes=3),
     Row("plays", "configs/shakespeare.yaml", "shakespeare.yaml"),
-    Row(
-        *("plays", "15 minutes, 1 x 512", "shakespeare.yaml"),
-        ("model.embedding_size=64", "model.dropout=0.3", "training.learning_rate=5e-3"),
-        minutes=15,
-        long=True,
-    ),
+    Row("plays", "15 minutes, 1 x 512", "shakespeare.yaml", WIDE, minutes=15, long=True),
     Row("harbour", "configs/quickstart.yaml", "quickstart.yaml"),
     Row("harbour", "3 minutes, auto", None, minutes=3),
     Row("names", "configs/names.yaml", "names.yaml"),
-    _in_place_of(64, 1, 86, 16, "training.workers=1"),  # two of these can run at once
-    _in_place_of(128, 1, 154, 16, "training.workers=1"),
-    _in_place_of(128, 2, 93, 16, "training.workers=1", "model.dropout=0"),
-    _in_place_of(
-        128, 2, 88, 16, SKIPS, "model.dropout=0.08", "training.learning_rate=6e-3"
-    )._replace(minutes=15),
-    _in_place_of(
-        *(256, 2, 166, 32),
-        *("training.workers=1", "training.batch_size=32", "model.dropout=0.05"),
-    ),
-    _in_place_of(256, 2, 160, 24, SKIPS, "model.dropout=0.15", "training.learning_rate=6e-3"),
+    _in_place_of(64, 1, 86, 16, ONE_CORE),
+    _in_place_of(128, 1, 154, 16, ONE_CORE),
+    _in_place_of(128, 2, 93, 16, ONE_CORE, "model.dropout=0"),
+    _in_place_of(128, 2, 88, 16, SKIPS, "model.dropout=0.08", SLOWER, minutes=15),
+    _in_place_of(256, 2, 166, 32, ONE_CORE, "training.batch_size=32", "model.dropout=0.05"),
+    _in_place_of(256, 2, 160, 24, SKIPS, "model.dropout=0.15", SLOWER),
     _in_place_of(512, 2, 304, 32, SKIPS, "model.dropout=0.3"),
 )
 
@@ -217,8 +212,8 @@ def done() -> list[dict[str, Any]]:
 def run_all(options: argparse.Namespace) -> None:
     known = {(row["text"], row["name"]) for row in done()}
     for row in ROWS:
-        wanted = options.only in (None, row.text) and (options.long or not row.long)
-        wanted = wanted and options.name in row.name
+        named = options.only in (None, row.text) and options.name in row.name
+        wanted = named and (options.long or not row.long)
         if wanted and (row.text, row.name) not in known:
             found = run(row, options.corpora)
             with DONE.open("a", encoding="utf-8") as file:

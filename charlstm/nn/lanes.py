@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.nn.automaton import ENDS, Route
-from charlstm.nn.finite import is_tame, quiet, require_finite
+from charlstm.nn.finite import finite_losses, is_tame, quiet, require_finite
 from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
 from charlstm.nn.sampling import AnyIds, Choice, choose, read
@@ -95,7 +95,7 @@ class Lanes:
         """One more id in every lane; the texts that are complete now."""
         with quiet():
             ids = choose(self._allowed(), self._choice, self._streams.next())
-        self._nats += surprise(self._logits, ids)
+        self._nats += finite_losses(self._model, self._logits.copy(), ids)
         after = self._route.advance(self._states, ids)
         ended = after == ENDS
         self._ids[np.arange(len(ids)), self._lengths] = ids
@@ -133,14 +133,6 @@ class Lanes:
         self._stepper.restart(lanes, self._first_states)
         self._logits[lanes] = self._first_logits
         self._states[lanes], self._lengths[lanes], self._nats[lanes] = 0, 0, 0.0
-
-
-def surprise(logits: Array, ids: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Nats of each row's id, ``(B,)``."""
-    scores = logits - logits.max(axis=1, keepdims=True)
-    chosen = np.take_along_axis(scores, ids[:, np.newaxis], axis=1)[:, 0]
-    total = np.exp(scores, out=scores).sum(axis=1, dtype=np.float64)
-    return np.asarray(np.log(total) - chosen)
 
 
 def write_texts(lanes: Lanes) -> Iterator[Written]:

@@ -136,12 +136,7 @@ def _activation(numbers: int) -> tuple[float, Callable[[Array, Array], None]]:
     """What goes from pre-activations, the sigmoids' scaled so, to gates of so many ``numbers``."""
     if numbers < MANY:
         return 0.5, activate_halved
-    return -1.0, _activate_many
-
-
-def _activate_many(a: Array, out: Array) -> None:
-    with gates_may_saturate():
-        activate_negated(a, out)
+    return -1.0, gates_may_saturate()(activate_negated)
 
 
 class _FastLayer(ABC):

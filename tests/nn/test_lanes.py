@@ -87,6 +87,15 @@ def test_a_route_of_its_own_for_each(model: CharLM):
     assert len({len(text.ids) for text in texts}) > 2
 
 
+def test_scores_far_apart_are_no_matter():
+    """Their difference is no float32 any more; warnings are errors here."""
+    model = CharLM(Shape(V, layers=1, hidden_size=6), seed=2)
+    model.linear.b_y.value[...] = [3e38, -3e38, 0, 0]
+    texts = written(model, range(3), lanes=2)
+    assert [text.ids.tolist() for text in texts] == [[0] * 5] * 3
+    assert [text.nats for text in texts] == [0, 0, 0]
+
+
 def test_endless_numbers_take_no_more_memory(model: CharLM):
     settings = {"length": 5, "choice": Choice(), "seed": 5, "route": Route(ended_by(END, V), 5)}
     several = list(islice(write_texts(Lanes(model, START, count(), lanes=5, **settings)), 30))
