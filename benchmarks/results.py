@@ -26,6 +26,8 @@ ROOT = HERE.parent
 DONE = HERE / "results.jsonl"
 PAGE = ROOT / "docs" / "results.md"
 RUNS = ROOT / "runs" / "results"
+SEED = 1
+HELD_OUT = ("validation", "test")
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->"
 
 
@@ -48,7 +50,9 @@ class Text(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A training; ``config``: one that ships, or the text itself."""
+    """A training; ``config``: one that ships, or the text itself. Of several ``seeds`` as many,
+    one after the other, whose probabilities are mixed.
+    """
 
     text: str
     name: str
@@ -56,6 +60,11 @@ class Row(NamedTuple):
     settings: tuple[str, ...] = ()
     minutes: float | None = None
     long: bool = False
+    seeds: tuple[int, ...] = (SEED,)
+
+    @property
+    def title(self) -> str:
+        return self.name if len(self.seeds) == 1 else f"{self.name}, {len(self.seeds)} seeds mixed"
 
 
 KARPATHY = "Karpathy, Johnson & Fei-Fei 2015, table 1, quoted from memory"
@@ -132,33 +141,38 @@ def _in_place_of(
 SKIPS = "model.skips=true"
 ONE_CORE = "training.workers=1"  # two of these can run at once
 SLOWER = "training.learning_rate=6e-3"
+LANES = "training.batch_size=32"
 WIDE = ("model.embedding_size=64", "model.dropout=0.3", "training.learning_rate=5e-3")
+QUARTER_OF_AN_HOUR = Row(
+    "plays", "15 minutes, 1 x 512", "shakespeare.yaml", WIDE, minutes=15, long=True
+)
 ROWS = (
     Row("plays", "1 minute, auto", None, minutes=1),
     Row("plays", "3 minutes, auto", None, minutes=3),
     Row("plays", "configs/shakespeare.yaml", "shakespeare.yaml"),
-    Row("plays", "15 minutes, 1 x 512", "shakespeare.yaml", WIDE, minutes=15, long=True),
+    QUARTER_OF_AN_HOUR,
+    QUARTER_OF_AN_HOUR._replace(seeds=(1, 2, 3, 4)),
     Row("harbour", "configs/quickstart.yaml", "quickstart.yaml"),
     Row("harbour", "3 minutes, auto", None, minutes=3),
     Row("names", "configs/names.yaml", "names.yaml"),
     _in_place_of(64, 1, 86, 16, ONE_CORE),
     _in_place_of(128, 1, 154, 16, ONE_CORE),
     _in_place_of(128, 2, 93, 16, ONE_CORE, "model.dropout=0"),
-    _in_place_of(128, 2, 88, 16, SKIPS, "model.dropout=0.08", SLOWER, minutes=15),
-    _in_place_of(256, 2, 166, 32, ONE_CORE, "training.batch_size=32", "model.dropout=0.05"),
+    _in_place_of(128, 2, 88, 16, SKIPS, ONE_CORE, LANES, "model.dropout=0.02"),
+    _in_place_of(256, 2, 166, 32, ONE_CORE, LANES, "model.dropout=0.05"),
     _in_place_of(256, 2, 160, 24, SKIPS, "model.dropout=0.15", SLOWER),
     _in_place_of(512, 2, 304, 32, SKIPS, "model.dropout=0.3"),
 )
 
 
-def command_of(row: Row, corpora: Path, out: Path) -> list[str]:
+def command_of(row: Row, corpora: Path, out: Path, seed: int) -> list[str]:
     text = TEXTS[row.text]
     words = [str(ROOT / "configs" / row.config)] if row.config else []
     if row.text == "names":
         words += [f"data.{part}_files={file_of(row, part, corpora)}" for part in HELD_OUT]
     files = str(file_of(row, "train", corpora))
     words += [f"data.files={files}"] if row.config else [files]
-    words += [*text.settings, *row.settings, f"seed={SEED}"]
+    words += [*text.settings, *row.settings, f"seed={seed}"]
     words += [] if row.minutes is None else ["--minutes", f"{row.minutes:g}"]
     return ["train", *words, "--out", str(out), "--resume", "--quiet"]
 
@@ -170,38 +184,45 @@ def file_of(row: Row, part: str, corpora: Path) -> Path:
     return corpora / (f"names_{part}.txt" if row.text == "names" else TEXTS[row.text].files)
 
 
-SEED = 1
-HELD_OUT = ("validation", "test")
-
-
 def charlstm(*words: str) -> str:
     command = [sys.executable, "-m", "charlstm", *words]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def run(row: Row, corpora: Path) -> dict[str, Any]:
-    out = RUNS / f"{row.text}-{row.name}".replace(" ", "-").replace("/", "-").replace(",", "")
-    words = command_of(row, corpora, out)
-    began = time.perf_counter()
-    charlstm(*words)
-    seconds = time.perf_counter() - began
+    """The figures of a row; trainings that were finished before are not repeated."""
+    runs = [trained(row, corpora, seed) for seed in row.seeds]
+    folders = [str(folder) for folder, _, _ in runs]
     part = TEXTS[row.text].part
-    adapt = [] if row.text == "names" else ["--adapt"]
+    adapt = [] if row.text == "names" or len(runs) > 1 else ["--adapt"]
     text = file_of(row, part, corpora)
-    found = json.loads(charlstm("eval", str(out), str(text), "--part", part, "--json", *adapt))
-    facts = json.loads(charlstm("info", str(out), "--json"))
-    shown = [word.replace(str(corpora), "CORPORA").replace(f"{ROOT}/", "") for word in words]
+    found = json.loads(charlstm("eval", *folders, str(text), "--part", part, "--json", *adapt))
+    facts = [json.loads(charlstm("info", folder, "--json")) for folder in folders]
     return {
         "text": row.text,
-        "name": row.name,
-        "command": " ".join(shown[: shown.index("--out")]),
+        "name": row.title,
+        "command": runs[0][1],
         "nats": found["loss"],
         "adapted": found["adapted"]["loss"] if adapt else None,
-        "parameters": facts["parameter_count"],
-        "seconds": seconds,
+        "parameters": sum(each["parameter_count"] for each in facts),
+        "seconds": sum(seconds for _, _, seconds in runs),
         "processor": processor.model(),
         "seed": SEED,
     }
+
+
+def trained(row: Row, corpora: Path, seed: int) -> tuple[Path, str, float]:
+    """Run folder, the command for all to read, and the seconds that it took."""
+    name = f"{row.text}-{row.name}".replace(" ", "-").replace("/", "-").replace(",", "")
+    out = RUNS / (name if seed == SEED else f"{name}-seed-{seed}")
+    words = command_of(row, corpora, out, seed)
+    began = time.perf_counter()
+    charlstm(*words)
+    seconds = time.perf_counter() - began
+    *_, last = (out / "metrics.jsonl").read_text("utf-8").splitlines()
+    shown = [word.replace(str(corpora), "CORPORA").replace(f"{ROOT}/", "") for word in words]
+    command = " ".join(shown[: shown.index("--out")])
+    return out, command, max(seconds, json.loads(last)["seconds"])
 
 
 def done() -> list[dict[str, Any]]:
@@ -212,13 +233,13 @@ def done() -> list[dict[str, Any]]:
 def run_all(options: argparse.Namespace) -> None:
     known = {(row["text"], row["name"]) for row in done()}
     for row in ROWS:
-        named = options.only in (None, row.text) and options.name in row.name
+        named = options.only in (None, row.text) and options.name in row.title
         wanted = named and (options.long or not row.long)
-        if wanted and (row.text, row.name) not in known:
+        if wanted and (row.text, row.title) not in known:
             found = run(row, options.corpora)
             with DONE.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found) + "\n")
-            print(f"{row.text:10} {row.name:26} {found['nats']:.4f} nats", flush=True)
+            print(f"{row.text:10} {row.title:26} {found['nats']:.4f} nats", flush=True)
 
 
 def table(name: str, text: Text, found: list[dict[str, Any]]) -> Iterator[str]:

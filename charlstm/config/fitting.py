@@ -9,9 +9,11 @@ less from each character read. An embedding, however few the symbols: what goes 
 then numbers that even a short text can teach. The wider a layer, the more of its units change an
 output at once, so the rate falls as the width grows; a run that reads its text a few times only has
 little time to learn, and a higher one. The more often a text is read the more is dropped, unless
-there are too few weights to learn it by heart. Few lanes, because a run of minutes has too few
-updates rather than too noisy ones: `UPDATES` at least. A list is read in sequences that hold nine
-in ten of its items whole, in as many more lanes as they are shorter.
+there are too few weights to learn it by heart; and nothing stops a run early that reads it a few
+times. Lanes that keep two workers busy, but no more unless they leave `UPDATES`, because a run of
+minutes has too few updates rather than too noisy ones: above all for many symbols, most of them
+rare. A list is read in sequences that hold nine in ten of its items whole, in as many more lanes as
+they are shorter.
 
 Work is counted in multiply-adds, so the same settings come out on every machine; a budget of time
 becomes work by the speed that was measured. Where the constants come from, and how close all this
@@ -23,9 +25,11 @@ from typing import NamedTuple
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 PASSES = 12
-FEW = 4  # passes, below which the rate is higher
+FEW = 4  # passes, below which the rate is higher and nothing is learned by heart
 ONCE = 1.3  # passes that give every part of a text its turn before the rate falls
-UPDATES = 1100
+LANES = 32  # with which two workers are quick, so as many even where they leave few updates
+UPDATES = 2000  # with more lanes than that, or many symbols
+MANY_SYMBOLS = 256
 EVALUATIONS = 24
 PATIENCE = 6
 SHORTEST = (
@@ -83,12 +87,14 @@ def sizes(text: Text, *, work: float | None = None) -> Sizes:
     """The sizes for a text and ``work`` multiply-adds, by default `nominal_work`."""
     work = nominal_work(text) if work is None else work
     width = _nearest(min(10 * math.cbrt(text.characters), _affordable_width(text, work)))
-    embedding = min(width, 64 if text.symbols <= 256 else 128)
+    many_symbols = text.symbols > MANY_SYMBOLS
+    embedding = min(width, 128 if many_symbols else 64)
     found = Sizes("lstm", 1, width, embedding, 8, 64)
     steps = min(64, max(SHORTEST, text.item_length)) if text.item_length else 64
-    lanes = min(math.sqrt(text.characters) / 28, _read(text, found, work) / (64 * UPDATES))
+    affordable = max(0 if many_symbols else LANES, _read(text, found, work) / (64 * UPDATES))
+    lanes = min(math.sqrt(text.characters) / 28, affordable)
     return found._replace(
-        batch_size=_lanes(text, max(8, lanes) * 64 / steps),
+        batch_size=_lanes(text, lanes * 64 / steps),
         sequence_length=max(1, min(steps, text.characters // 64)),
     )
 
@@ -111,7 +117,7 @@ def course(
         warmup_steps=min(100, steps // 20),
         evaluate_every=max(1, steps // EVALUATIONS),
         evaluation_characters=few if 2 * few < text.validation else 0,
-        early_stopping=PATIENCE if text.validation else 0,
+        early_stopping=0 if is_long or not text.validation else PATIENCE,
     )
 
 
@@ -160,8 +166,8 @@ def _room(text: Text, sizes: Sizes) -> float:
 
 
 def _lanes(text: Text, wanted: float) -> int:
-    """A power of two near ``wanted`` from 8 to 128; fewer where the text is shorter than that."""
-    lanes = 1 << round(math.log2(max(8, min(128, wanted))))
+    """A power of two near ``wanted`` from 16 to 128; fewer where the text is shorter than that."""
+    lanes = 1 << round(math.log2(max(16, min(128, wanted))))
     return max(1, min(lanes, text.characters // 512))
 
 

@@ -32,7 +32,7 @@ def activate_negated(a: Array, out: Array) -> None:
     oif, g = a[:3], a[3]
     np.exp(oif, out=oif)
     np.add(oif, ONE, out=oif)
-    np.reciprocal(oif, out=out[:3])
+    np.divide(ONE, oif, out=out[:3])  # np.reciprocal takes up to twice as long
     np.tanh(g, out=out[3])
 
 

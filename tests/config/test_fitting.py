@@ -134,6 +134,14 @@ def test_without_validation_text_nothing_stops_early():
     assert course(text, sizes(text)).early_stopping == 0
 
 
+def test_what_is_read_a_few_times_only_is_read_to_the_end():
+    text = text_of(270_000)
+    own = sizes(text)
+    per_pass = text.characters * work_per_character(own, text.symbols)
+    patience = [course(text, own, work=n * per_pass).early_stopping for n in (0.5, 3.9, 4.1, 12)]
+    assert patience == [0, 0, 6, 6]
+
+
 def test_every_text_is_embedded_and_many_symbols_in_more_numbers():
     few, many = sizes(text_of(540_000, 65)), sizes(text_of(540_000, 1522))
     assert 0 < few.embedding_size < many.embedding_size < few.hidden_size
@@ -168,5 +176,16 @@ def test_items_are_read_whole_in_as_many_more_lanes():
 
 def test_a_longer_text_is_read_in_more_lanes_where_there_is_time_for_the_updates():
     lanes = [sizes(text_of(n)).batch_size for n in (54_000, 270_000, 1_003_854, 100_000_000)]
-    assert lanes == [8, 16, 32, 128]
-    assert sizes(text_of(1_003_854), work=60 * NOMINAL_SPEED).batch_size == 16
+    assert lanes == [16, 16, 32, 128]
+    seconds = (1, 30, 180, 900, 3600)
+    lanes = [sizes(text_of(10**8), work=s * NOMINAL_SPEED).batch_size for s in seconds]
+    assert lanes == [32, 32, 32, 64, 128]
+    many = [sizes(text_of(540_000, n), work=180 * NOMINAL_SPEED) for n in (256, 257)]
+    assert [each.batch_size for each in many] == [32, 16]
+
+
+def test_a_short_list_is_read_in_no_more_lanes_than_its_length_asks_for():
+    lanes = [
+        sizes(Text(n, n // 9, 27, item_length=9)).batch_size for n in (12_600, 37_800, 180_000)
+    ]
+    assert lanes == [16, 32, 64]
