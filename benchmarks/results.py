@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import processor
 
+from charlstm.saved.history import read_history
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 DONE = HERE / "results.jsonl"
@@ -125,9 +127,7 @@ TEXTS = {
 }
 
 
-def _in_place_of(
-    published: int, layers: int, units: int, embedding: int, *others: str, minutes: int = 28
-) -> Row:
+def _in_place_of(published: int, layers: int, units: int, embedding: int, *others: str) -> Row:
     """With no more parameters than the published layer has of 87 symbols, one-hot."""
     sizes = (
         f"model.layers={layers}",
@@ -135,7 +135,7 @@ def _in_place_of(
         f"model.embedding_size={embedding}",
     )
     name = f"{layers} x {units} in the place of 1 x {published}"
-    return Row("warpeace", name, None, (*sizes, *others), minutes, long=True)
+    return Row("warpeace", name, None, (*sizes, *others), minutes=28, long=True)
 
 
 SKIPS = "model.skips=true"
@@ -191,38 +191,40 @@ def charlstm(*words: str) -> str:
 
 def run(row: Row, corpora: Path) -> dict[str, Any]:
     """The figures of a row; trainings that were finished before are not repeated."""
-    runs = [trained(row, corpora, seed) for seed in row.seeds]
-    folders = [str(folder) for folder, _, _ in runs]
+    outs = [folder_of(row, seed) for seed in row.seeds]
+    commands = [command_of(row, corpora, *pair) for pair in zip(outs, row.seeds, strict=True)]
+    seconds = sum(map(trained, commands, outs))
+    folders = [str(out) for out in outs]
     part = TEXTS[row.text].part
-    adapt = [] if row.text == "names" or len(runs) > 1 else ["--adapt"]
+    adapt = [] if row.text == "names" or len(outs) > 1 else ["--adapt"]
     text = file_of(row, part, corpora)
     found = json.loads(charlstm("eval", *folders, str(text), "--part", part, "--json", *adapt))
     facts = [json.loads(charlstm("info", folder, "--json")) for folder in folders]
+    shown = [word.replace(str(corpora), "CORPORA").replace(f"{ROOT}/", "") for word in commands[0]]
     return {
         "text": row.text,
         "name": row.title,
-        "command": runs[0][1],
+        "command": " ".join(shown[: shown.index("--out")]),
         "nats": found["loss"],
         "adapted": found["adapted"]["loss"] if adapt else None,
         "parameters": sum(each["parameter_count"] for each in facts),
-        "seconds": sum(seconds for _, _, seconds in runs),
+        "seconds": seconds,
         "processor": processor.model(),
         "seed": SEED,
     }
 
 
-def trained(row: Row, corpora: Path, seed: int) -> tuple[Path, str, float]:
-    """Run folder, the command for all to read, and the seconds that it took."""
+def folder_of(row: Row, seed: int) -> Path:
     name = f"{row.text}-{row.name}".replace(" ", "-").replace("/", "-").replace(",", "")
-    out = RUNS / (name if seed == SEED else f"{name}-seed-{seed}")
-    words = command_of(row, corpora, out, seed)
+    return RUNS / (name if seed == SEED else f"{name}-seed-{seed}")
+
+
+def trained(words: list[str], out: Path) -> float:
+    """The seconds that the training takes, or took if it was finished before."""
     began = time.perf_counter()
     charlstm(*words)
-    seconds = time.perf_counter() - began
-    *_, last = (out / "metrics.jsonl").read_text("utf-8").splitlines()
-    shown = [word.replace(str(corpora), "CORPORA").replace(f"{ROOT}/", "") for word in words]
-    command = " ".join(shown[: shown.index("--out")])
-    return out, command, max(seconds, json.loads(last)["seconds"])
+    took = time.perf_counter() - began
+    return max(took, read_history(out / "metrics.jsonl").rows[-1]["seconds"])
 
 
 def done() -> list[dict[str, Any]]:
