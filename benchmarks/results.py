@@ -196,7 +196,7 @@ def run(row: Row, corpora: Path) -> dict[str, Any]:
     seconds = sum(map(trained, commands, outs))
     folders = [str(out) for out in outs]
     part = TEXTS[row.text].part
-    adapt = [] if row.text == "names" or len(outs) > 1 else ["--adapt"]
+    adapt = [] if row.text == "names" else ["--adapt"]
     text = file_of(row, part, corpora)
     found = json.loads(charlstm("eval", *folders, str(text), "--part", part, "--json", *adapt))
     facts = [json.loads(charlstm("info", folder, "--json")) for folder in folders]

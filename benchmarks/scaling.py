@@ -6,7 +6,6 @@ python benchmarks/scaling.py simulate        the cost model for 1 to 512 ranks
 """
 
 import argparse
-import json
 import math
 import os
 import random
@@ -15,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from charlstm.saved.history import read_history
 
 LINES_AT_A_TIME = 40  # longer than what a model sees at once, so that permuted text stays text
 
@@ -69,16 +69,9 @@ def train(config: Path, out: Path, *settings: str, launcher: tuple[str, ...] = (
         raise SystemExit(" ".join(command) + "\n" + "".join(said))
     training = yaml.safe_load((out / "config.yaml").read_text())["training"]
     characters = training["batch_size"] * training["sequence_length"]
-    speeds = [report["chars_per_second"] for report in reports_of(out)]
+    speeds = read_history(out / "metrics.jsonl").finite("chars_per_second")
     milliseconds = statistics.median(1e3 * characters / speed for speed in speeds[1:])
     return Run(first_step, usage.ru_maxrss * 1024, milliseconds)
-
-
-def reports_of(out: Path) -> Iterator[dict[str, float]]:
-    for line in (out / "metrics.jsonl").read_text().splitlines():
-        report = json.loads(line)
-        if "train_loss" in report:
-            yield report
 
 
 def write_config(path: Path, text: Path, **training: int | str) -> Path:

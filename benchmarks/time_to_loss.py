@@ -25,6 +25,8 @@ from pathlib import Path
 import processor
 from run import peer_python
 
+from charlstm.saved.history import read_history
+
 HERE = Path(__file__).resolve().parent
 GOALS = (1.88, 1.60, 1.50, 1.45)
 SIDES = {
@@ -48,10 +50,9 @@ def ours(text: Path) -> Curve:
         began = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         whole = time.perf_counter() - began
-        lines = (out / "metrics.jsonl").read_text("utf-8").splitlines()
-        rows = [row for line in lines if "val_loss" in (row := json.loads(line))]
-    around = whole - rows[-1]["seconds"]  # start and end of the program, all counted as start
-    return [(row["seconds"] + around, row["val_loss"]) for row in rows]
+        seconds, losses = read_history(out / "metrics.jsonl").curve("val_loss", "seconds")
+    around = whole - seconds[-1]  # start and end of the program, all counted as start
+    return [(second + around, loss) for second, loss in zip(seconds, losses, strict=True)]
 
 
 def peers(side: str, text: Path, options: argparse.Namespace) -> Curve:

@@ -234,7 +234,7 @@ class Model:
         """
         ids = self._encode(text)
         losses = (
-            self.loaded.adapting(pace).losses(ids)
+            self.loaded.adapted_losses(ids, pace)
             if adapt
             else exact_losses(self.loaded.predictor, ids)
         )

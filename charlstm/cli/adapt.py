@@ -42,7 +42,7 @@ def command(path: Path, names: tuple[Path, ...], *, out: Path, pace: Pace) -> No
 
     loaded, checkpoint = load_checkpoint(path)
     text = text_to_score(names, loaded)
-    adapting = loaded.adapting(pace)
+    (adapting,) = loaded.adapting(pace)
     for _ in watched(text.adapted.counting(adapting.losses(text.ids)), len(text.ids) - 1):
         pass
     learned = adapted_checkpoint(checkpoint, loaded, adapting, text.name, text.ids)

@@ -85,7 +85,8 @@ def command(
     theirs.
 
     With --adapt it reads TEXT once more, and goes on learning from what it has read: each character
-    is predicted before it is learned from (dynamic evaluation). Both figures are told.
+    is predicted before it is learned from (dynamic evaluation). Both figures are told. Of several
+    CHECKPOINTs each learns by itself, and they are mixed as before.
 
     Asks before it reads, with --part, a text that lies neither below the working directory nor
     beside the run: a checkpoint from elsewhere may name any.
@@ -111,8 +112,6 @@ def command(
         raise click.UsageError("--tsv goes with --by, and not with --json.")
     others, names = models_first(names)
     check_names(names, part)
-    if adapt and others:
-        raise click.UsageError("--adapt goes with one CHECKPOINT.")
     require_use(pace, "--adapt", given=adapt)
     if lanes is not None and (adapt or by is not None):
         raise click.UsageError("--lanes gives the loss of the whole text alone, without --by.")

@@ -190,7 +190,7 @@ class TextToScore:
     def adapted_losses(self, loaded: LoadedModel) -> Losses:
         """Those of dynamic evaluation."""
         assert self.pace is not None
-        return self.adapted.counting(loaded.adapting(self.pace).losses(self.ids))
+        return self.adapted.counting(loaded.adapted_losses(self.ids, self.pace))
 
     def figures(self, loaded: LoadedModel) -> dict[str, Any]:
         """What there is to say of the whole text, as JSON can say it."""

@@ -16,7 +16,7 @@ information), so that the square of the mean gradient of B segments is, in the m
 so one rate fits models of all sizes (the paper's is ours by the root of P).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import sqrt
 
 import numpy as np
@@ -103,6 +103,16 @@ class Adapted:
             f"{self.model.name}: adapting to the text, it lost its way after"
             f" {characters:,} characters; use a rate below {self.pace.rate:g}"
         )
+
+
+def mixed_losses(adapted: Sequence[Adapted], ids: AnyIds) -> Iterator[NDArray[np.float64]]:
+    """As `Adapted.losses`: of the mean of the probabilities of all, each of which learns from what
+    it predicted itself.
+    """
+    for pieces in zip(*(one.losses(ids) for one in adapted), strict=True):
+        losses = np.stack(pieces)
+        least = losses.min(axis=0)
+        yield least - np.log(np.exp(least - losses).mean(axis=0))
 
 
 def gradient_scale(model: CharLM, start: AnyIds, segment: int) -> Array:

@@ -6,13 +6,14 @@ implies, and this is checked before a model is built.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm import __version__
 from charlstm.config.auto import unsettled
@@ -23,7 +24,7 @@ from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
 from charlstm.from_config import items_fit, model_of, shape_of
 from charlstm.messages import shorten, show
-from charlstm.nn.adaptation import Adapted
+from charlstm.nn.adaptation import Adapted, mixed_losses
 from charlstm.nn.mixture import Mixture
 from charlstm.nn.model import CharLM, parameter_shapes
 from charlstm.nn.optim import OPTIMIZERS
@@ -135,27 +136,38 @@ class LoadedModel:
         """What is asked for what comes next: the model, or with ``others`` all of them as one."""
         if not self.others:
             return self.model
-        return Mixture([self.model, *(other.model for other in self.others)])
+        return Mixture([each.model for each in self.all])
+
+    @property
+    def all(self) -> tuple["LoadedModel", ...]:
+        return self, *self.others
 
     @property
     def name(self) -> str:
         """Of the file, or files."""
-        return ", ".join(show(it.path) for it in (self, *self.others))
+        return ", ".join(show(each.path) for each in self.all)
 
-    def adapting(self, pace: Pace) -> Adapted:
-        """A copy of the model that learns from what it reads."""
+    def adapting(self, pace: Pace) -> list[Adapted]:
+        """Copies of the models that learn from what they read."""
         if self.config.data.items != "none":
             raise FileError("a model of a list cannot adapt to a text; train it on, with init_from")
-        if self.others:
-            raise FileError("only one model at a time can adapt to a text; name one")
-        return Adapted(self.model, self.vocabulary.default_start(), pace)
+        start = self.vocabulary.default_start()
+        return [Adapted(each.model, start, pace) for each in self.all]
+
+    def adapted_losses(self, ids: Ids, pace: Pace) -> Iterator[NDArray[np.float64]]:
+        """Those of dynamic evaluation, as `mixed_losses`."""
+        return mixed_losses(self.adapting(pace), ids)
 
     def adapted(self, ids: Ids, pace: Pace) -> "LoadedModel":
-        """With the model as it is after it has read and learned from a text."""
+        """With the models as they are after they have read and learned from a text."""
         adapting = self.adapting(pace)
-        for _ in adapting.losses(ids):
+        for _ in mixed_losses(adapting, ids):
             pass
-        return replace(self, model=adapting.model)
+        first, *others = (
+            replace(each, model=learned.model, others=())
+            for each, learned in zip(self.all, adapting, strict=True)
+        )
+        return replace(first, others=tuple(others))
 
 
 def load_model(path: Path) -> LoadedModel:

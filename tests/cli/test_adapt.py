@@ -34,7 +34,7 @@ def adapted_bits(run: Path, pace: Pace) -> np.ndarray:
     """Of every character but the first, without the command."""
     loaded = load_model(run)
     ids = loaded.vocabulary.encode(HABIT)
-    return np.concatenate(list(loaded.adapting(pace).losses(ids))) / math.log(2)
+    return np.concatenate(list(loaded.adapted_losses(ids, pace))) / math.log(2)
 
 
 def test_both_figures_and_neither_mixed(run: Path, habit: str, call):

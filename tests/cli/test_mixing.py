@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import charlstm
 from charlstm.cli.main import main
 from charlstm.look.score import exact_losses
+from charlstm.nn import adaptation
+from charlstm.nn.pace import Pace
 from charlstm.saved.checkpoint import load_model
 
 
@@ -55,6 +58,35 @@ def test_texts_written_together(run: Path, other: Path, call):
     assert call("sample", run, run, *options, "-q").out == alone[0]
 
 
+def test_they_adapt_each_by_itself(run: Path, other: Path, call, monkeypatch):
+    monkeypatch.setattr(adaptation, "OWN_SEGMENTS", 3)
+    text, words = Path("text.txt").read_text(), ("text.txt", "--adapt", "--json")
+    found = json.loads(call("eval", run, other, *words).out)
+    static = json.loads(call("eval", run, other, "text.txt", "--json").out)
+    assert found["loss"] == static["loss"]
+    ids = load_model(run).vocabulary.encode(text)
+    each = [np.concatenate(list(load_model(it).adapted_losses(ids, Pace()))) for it in (run, other)]
+    mixed = -np.log(np.exp(-np.stack(each)).mean(axis=0))
+    assert found["adapted"]["loss"] == pytest.approx(mixed.mean(), rel=1e-9)
+    assert charlstm.load(run, other).score(text, adapt=True).nats == pytest.approx(mixed, rel=1e-9)
+    rows = json.loads(call("eval", run, other, *words, "--by", "line").out)
+    assert rows["adapted"]["loss"] == pytest.approx(mixed.mean(), rel=1e-9)
+
+
+def test_they_write_in_the_manner_of_a_text(run: Path, other: Path, call, monkeypatch):
+    monkeypatch.setattr(adaptation, "OWN_SEGMENTS", 3)
+    text = Path("text.txt").read_text()
+    both = charlstm.load(run, other)
+    learned = both.adapted(text)
+    for before, after, alone in zip(both.loaded.all, learned.loaded.all, (run, other), strict=True):
+        assert (before.model.values != after.model.values).any()
+        by_itself = charlstm.load(alone).adapted(text).loaded.model.values
+        np.testing.assert_array_equal(after.model.values, by_itself)
+    options = ("--adapt-to", "text.txt", "-n", "30", "--seed", "4", "-q")
+    written = call("sample", run, other, *options).out.rstrip("\n")
+    assert written == learned.sample(length=30, seed=4)
+
+
 def test_a_text_ends_the_models(run: Path, other: Path, folder: Path, call):
     """What comes after the first text is a text."""
     shutil.copy(folder / "text.txt", folder / "a.txt")
@@ -69,5 +101,3 @@ def test_what_cannot_be_mixed(run: Path, folder: Path, refuse, call):
     assert line.startswith("Error: runs/z/best.safetensors: knows other characters than runs/c/")
     assert "knows other characters" in refuse(3, "sample", run, "runs/z")
     assert "Give TEXT" in refuse(2, "eval", run, run)
-    assert "--adapt goes with one" in refuse(2, "eval", run, run, "text.txt", "--adapt")
-    assert "one model at a time" in refuse(3, "sample", run, run, "--adapt-to", "text.txt")

@@ -5,7 +5,7 @@ import pytest
 
 from charlstm.errors import DivergedError
 from charlstm.nn import adaptation
-from charlstm.nn.adaptation import EPSILON, LONGEST, Adapted, gradient_scale
+from charlstm.nn.adaptation import EPSILON, LONGEST, Adapted, gradient_scale, mixed_losses
 from charlstm.nn.cells import CELLS
 from charlstm.nn.finite import OverflowedError
 from charlstm.nn.model import CharLM, Shape
@@ -153,3 +153,32 @@ def test_a_model_whose_gradients_overflow_is_named_without_a_warning(cell: str):
     model.parameters()["lstm.0.W_x"].value *= 1e-25
     with pytest.raises(OverflowedError, match="its weights are so large"):
         Adapted(model, np.array([1]), Pace())
+
+
+def test_several_learn_each_by_itself_and_their_probabilities_are_mixed():
+    pace, models = Pace(rate=2, segment=8), [model_of(), model_of("simple", layers=1)]
+    alone = [losses(model, IDS, pace) for model in models]
+    adapted = [Adapted(model, START, pace) for model in models]
+    mixed = np.concatenate(list(mixed_losses(adapted, IDS)))
+    np.testing.assert_allclose(mixed, -np.log((np.exp(-alone[0]) + np.exp(-alone[1])) / 2))
+    for model, learned in zip(models, adapted, strict=True):
+        by_itself = Adapted(model, START, pace)
+        list(by_itself.losses(IDS))
+        np.testing.assert_array_equal(learned.model.values, by_itself.model.values)
+
+
+def test_one_mixed_is_itself_to_the_bit():
+    one = np.concatenate(list(mixed_losses([Adapted(model_of(), START, Pace())], IDS)))
+    np.testing.assert_array_equal(one, losses(model_of(), IDS, Pace()))
+
+
+def test_no_probability_is_lost_where_all_are_tiny():
+    class Sure:
+        def __init__(self, nats: float) -> None:
+            self.nats = nats
+
+        def losses(self, ids: np.ndarray) -> list[np.ndarray]:
+            return [np.full(3, self.nats)]
+
+    (found,) = mixed_losses([Sure(2000.0), Sure(3000.0)], IDS)
+    np.testing.assert_allclose(found, 2000 + np.log(2))

@@ -107,7 +107,7 @@ def test_another_average_is_another_run(tmp_path: Path):
 def test_adapted_and_exported_it_is_the_average_that_goes_on(tmp_path: Path):
     train(tiny_config(tmp_path, **NOISY, **{"training.average": "ema"}), tmp_path / "run")
     loaded, checkpoint = load_checkpoint(tmp_path / "run")
-    adapting = loaded.adapting(Pace())
+    (adapting,) = loaded.adapting(Pace())
     for _ in adapting.losses(loaded.vocabulary.encode(TEXT)):
         pass
     made = adapted_checkpoint(checkpoint, loaded, adapting, "text", loaded.vocabulary.encode(TEXT))
