@@ -38,6 +38,10 @@ demo: $(INSTALLED)
 	$(BIN)/charlstm train configs/quickstart.yaml --resume
 	$(BIN)/charlstm sample runs/quickstart --prompt "THE SALTERN PACKET" --length 600 --temperature 0.7 --seed 1
 
+# Hundreds of tests start a program, and without bytecode each start compiles for a second or two: so
+# it is written, whatever the shell says of that, but into the environment.
+test: export PYTHONDONTWRITEBYTECODE =
+test: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/bytecode
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 

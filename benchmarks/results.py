@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class Text(NamedTuple):
 
 class Row(NamedTuple):
     """A training; ``config``: one that ships, or the text itself. Of several ``seeds`` as many,
-    one after the other, whose probabilities are mixed.
+    whose probabilities are mixed: one after the other, or with `ONE_CORE` each at the same time.
     """
 
     text: str
@@ -143,6 +144,13 @@ ONE_CORE = "training.workers=1"  # two of these can run at once
 SLOWER = "training.learning_rate=6e-3"
 LANES = "training.batch_size=32"
 WIDE = ("model.embedding_size=64", "model.dropout=0.3", "training.learning_rate=5e-3")
+NORMALIZED = (
+    *("model.cell=layer-norm", "model.layers=2", "model.hidden_size=128", SKIPS),
+    *("model.embedding_size=32", "model.forget_bias=5", "model.dropout=0"),
+    *("training.batch_size=8", "training.sequence_length=128", "training.learning_rate=1e-2"),
+)
+LONGER = (*NORMALIZED, ONE_CORE, "model.dropout=0.1", "training.learning_rate=8e-3")
+SMALL = (ONE_CORE, "model.layers=1", "model.hidden_size=352", "model.dropout=0.45")
 QUARTER_OF_AN_HOUR = Row(
     "plays", "15 minutes, 1 x 512", "shakespeare.yaml", WIDE, minutes=15, long=True
 )
@@ -152,8 +160,11 @@ ROWS = (
     Row("plays", "configs/shakespeare.yaml", "shakespeare.yaml"),
     QUARTER_OF_AN_HOUR,
     QUARTER_OF_AN_HOUR._replace(seeds=(1, 2)),
+    Row("plays", "15 minutes, 1 x 352", None, SMALL, minutes=14.5, long=True, seeds=(1, 2)),
     Row("harbour", "configs/quickstart.yaml", "quickstart.yaml"),
     Row("harbour", "3 minutes, auto", None, minutes=3),
+    Row("harbour", "3 minutes, 2 x 128", None, NORMALIZED, minutes=3),
+    Row("harbour", "15 minutes, 2 x 128", None, LONGER, minutes=14.5, long=True, seeds=(1, 2)),
     Row("names", "configs/names.yaml", "names.yaml"),
     _in_place_of(64, 1, 86, 16, ONE_CORE),
     _in_place_of(128, 1, 154, 16, ONE_CORE),
@@ -193,7 +204,10 @@ def run(row: Row, corpora: Path) -> dict[str, Any]:
     """The figures of a row; trainings that were finished before are not repeated."""
     outs = [folder_of(row, seed) for seed in row.seeds]
     commands = [command_of(row, corpora, *pair) for pair in zip(outs, row.seeds, strict=True)]
-    seconds = sum(map(trained, commands, outs))
+    side_by_side = len(row.seeds) if ONE_CORE in row.settings else 1
+    with ThreadPoolExecutor(side_by_side) as pool:
+        each = list(pool.map(trained, commands, outs))
+    seconds = sum(each) if side_by_side == 1 else max(each)
     folders = [str(out) for out in outs]
     part = TEXTS[row.text].part
     adapt = [] if row.text == "names" else ["--adapt"]

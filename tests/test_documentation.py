@@ -27,6 +27,7 @@ from charlstm.cli.main import COMMANDS, commands, main
 from charlstm.config.reading import config_from_dict
 from charlstm.config.schema import all_settings
 from charlstm.config.strict_yaml import load
+from charlstm.nn import adaptation
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHER_NAMES = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "data/README.md")
@@ -197,6 +198,7 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.setattr(adaptation, "OWN_SEGMENTS", 3)  # less to measure
     return folder
 
 
