@@ -31,7 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, usual)
 
 
+LONG_ONES = {"torture", "test_data_grammar.py", "test_documentation.py"}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Or at the end one process works at them, and the others wait.
+    items.sort(key=lambda item: LONG_ONES.isdisjoint({item.path.name, item.path.parent.name}))
     if config.getoption("--torture"):
         return
     long_ones = [item for item in items if item.get_closest_marker("torture")]
