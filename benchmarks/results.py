@@ -7,7 +7,7 @@ Each row is a training that anyone can repeat: the command, its parameters, wall
 and seed, and the loss on the part that the published figures are of, read exactly as `charlstm
 eval` does. Choices were made on training or validation parts, and the test part is read once. What
 is done is kept in results.jsonl; a training that was interrupted goes on where it was. Rows that
-take more than some minutes wait for ``--long``.
+take a quarter of an hour or more wait for ``--long``.
 """
 
 import argparse
@@ -135,17 +135,19 @@ def _in_place_of(published: int, layers: int, units: int, embedding: int, *other
         f"model.hidden_size={units}",
         f"model.embedding_size={embedding}",
     )
-    name = f"{layers} x {units} in the place of 1 x {published}"
+    norm = ", layer norm," if NORM in others else ""
+    name = f"{layers} x {units}{norm} in the place of 1 x {published}"
     return Row("warpeace", name, None, (*sizes, *others), minutes=28, long=True)
 
 
 SKIPS = "model.skips=true"
+NORM = "model.cell=layer-norm"
 ONE_CORE = "training.workers=1"  # two of these can run at once
-SLOWER = "training.learning_rate=6e-3"
+SLOWER, QUICKER = "training.learning_rate=6e-3", "training.learning_rate=8e-3"
 LANES = "training.batch_size=32"
 WIDE = ("model.embedding_size=64", "model.dropout=0.3", "training.learning_rate=5e-3")
 NORMALIZED = (
-    *("model.cell=layer-norm", "model.layers=2", "model.hidden_size=128", SKIPS),
+    *(NORM, "model.layers=2", "model.hidden_size=128", SKIPS),
     *("model.embedding_size=32", "model.forget_bias=5", "model.dropout=0"),
     *("training.batch_size=8", "training.sequence_length=128", "training.learning_rate=1e-2"),
 )
@@ -172,7 +174,9 @@ ROWS = (
     _in_place_of(128, 2, 88, 16, SKIPS, ONE_CORE, LANES, "model.dropout=0.02"),
     _in_place_of(256, 2, 166, 32, ONE_CORE, LANES, "model.dropout=0.05"),
     _in_place_of(256, 2, 160, 24, SKIPS, "model.dropout=0.15", SLOWER),
+    _in_place_of(256, 2, 160, 24, SKIPS, NORM, "model.dropout=0.1", QUICKER),
     _in_place_of(512, 2, 304, 32, SKIPS, "model.dropout=0.3"),
+    _in_place_of(512, 2, 304, 32, SKIPS, NORM, "model.dropout=0.15", SLOWER),
 )
 
 
@@ -290,7 +294,7 @@ def main() -> None:
     parser.add_argument("what", choices=("run", "table"))
     parser.add_argument("--only", choices=TEXTS, help="this text")
     parser.add_argument("--name", default="", help="rows with this in their name")
-    parser.add_argument("--long", action="store_true", help="rows of half an hour too")
+    parser.add_argument("--long", action="store_true", help="rows of a quarter of an hour too")
     parser.add_argument("--corpora", type=Path, default=ROOT.parent / "shared" / "data")
     options = parser.parse_args()
     if options.what == "run":

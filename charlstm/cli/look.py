@@ -80,10 +80,12 @@ def command(
     from charlstm.from_config import text_rules_of
     from charlstm.look.cells.findings import findings_of, table_of
     from charlstm.look.cells.text import LONGEST, read_text
+    from charlstm.look.unknown_characters import advised
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
-    text = read_text(source, loaded.vocabulary, text_rules_of(loaded.config))
+    with advised(loaded):
+        text = read_text(source, loaded.vocabulary, text_rules_of(loaded.config))
     if text.cut:
         click.echo(f"{text.name}: the first {LONGEST:,} characters are looked at.", err=True)
     if out is None:

@@ -89,6 +89,7 @@ def command(
     from charlstm.nn.sampling import Draws
     from charlstm.text.encoding import read_stdin
     from charlstm.text.marking import ItemRules
+    from charlstm.text.vocabulary import UnknownCharacterError
     from charlstm.writing.options import Options
 
     model = load(*paths)
@@ -96,8 +97,12 @@ def command(
         model = model.adapted_to(adapt_to, pace)
     if prompt == "-":
         prompt = read_stdin(model.vocabulary.unit)
-    if not len(model.vocabulary.encode(prompt, skip_unknown=options["skip_unknown"])):
-        prompt = ""
+    try:
+        known = model.vocabulary.encode(prompt, skip_unknown=options["skip_unknown"])
+    except UnknownCharacterError as error:
+        advice = "--skip-unknown leaves them out"
+        raise UnknownCharacterError(error.code_points, "--prompt", advice) from None
+    prompt = prompt if len(known) else ""
     if seed is None:
         seed = Draws.fresh_seed()
     options |= {"seed": seed, "errors": "replace" if sys.stdout.isatty() else "surrogateescape"}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from charlstm.errors import FileError
 from charlstm.from_config import item_rules_of, text_rules_of
+from charlstm.look.unknown_characters import advised
 from charlstm.messages import listed, show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
@@ -176,14 +177,15 @@ class ItemsToScore:
 def list_to_score(names: Sequence[Path], loaded: LoadedModel) -> ItemsToScore:
     """Files, or with ``-`` standard input, read as the model's list was. Raises `FileError`."""
     rules, vocabulary = rules_of(loaded), loaded.vocabulary
-    if list(map(str, names)) == ["-"]:
-        text = read_stdin(vocabulary.unit)
-        ids = encode_list(text, vocabulary, text_rules_of(loaded.config), rules)
-        name, source_bits = "-", None
-    else:
-        corpus = encode_corpus(names, vocabulary, text_rules_of(loaded.config))
-        ids, name = np.asarray(corpus.ids), listed(names)
-        source_bits = corpus.source_bits_per_character(0, corpus.characters)
+    with advised(loaded):
+        if list(map(str, names)) == ["-"]:
+            text = read_stdin(vocabulary.unit)
+            ids = encode_list(text, vocabulary, text_rules_of(loaded.config), rules)
+            name, source_bits = "-", None
+        else:
+            corpus = encode_corpus(names, vocabulary, text_rules_of(loaded.config))
+            ids, name = np.asarray(corpus.ids), listed(names)
+            source_bits = corpus.source_bits_per_character(0, corpus.characters)
     return ItemsToScore(name, items_named(names, ids, loaded, rules), source_bits)
 
 

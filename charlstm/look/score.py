@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from charlstm.errors import FileError
 from charlstm.from_config import text_rules_of
 from charlstm.look.lanes import lane_losses
+from charlstm.look.unknown_characters import advised
 from charlstm.messages import listed, show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
@@ -21,6 +22,7 @@ from charlstm.nn.pace import Pace
 from charlstm.nn.predictor import Predictor
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.own_text import NAMED_BY_EVAL, own_part
+from charlstm.text.code_points import TextRules
 from charlstm.text.corpus import encode_corpus
 from charlstm.text.encoding import encode_string, read_stdin
 from charlstm.text.items import Items
@@ -216,17 +218,22 @@ def text_to_score(names: Sequence[Path], loaded: LoadedModel) -> TextToScore:
     vocabulary, rules = loaded.vocabulary, text_rules_of(loaded.config)
     if rules.items is not None:
         raise FileError(f"{show(loaded.path)}: reads a list, and scores item by item")
-    if list(map(str, names)) == ["-"]:
-        text = TextToScore("-", encode_string(read_stdin(vocabulary.unit), vocabulary, rules), None)
-    else:
-        corpus = encode_corpus(names, vocabulary, rules)
-        source_bits = corpus.source_bits_per_character(0, corpus.characters)
-        text = TextToScore(listed(names), np.asarray(corpus.ids), source_bits)
+    with advised(loaded):
+        text = _text_to_score(names, vocabulary, rules)
     if len(text.ids) < 2:
         where = "standard input" if text.name == "-" else text.name
         found = f"{len(text.ids)} {vocabulary.unit}"
         raise FileError(f"{where}: has {found}; there is nothing to predict")
     return text
+
+
+def _text_to_score(names: Sequence[Path], vocabulary: Vocabulary, rules: TextRules) -> TextToScore:
+    if list(map(str, names)) == ["-"]:
+        ids = encode_string(read_stdin(vocabulary.unit), vocabulary, rules)
+        return TextToScore("-", ids, None)
+    corpus = encode_corpus(names, vocabulary, rules)
+    source_bits = corpus.source_bits_per_character(0, corpus.characters)
+    return TextToScore(listed(names), np.asarray(corpus.ids), source_bits)
 
 
 def part_to_score(

@@ -148,7 +148,11 @@ def test_stdin_is_read_like_a_file(run: Path, text: str, call, stdin, arguments:
         (b"", "standard input: has 0 characters"),
         (b"q", "standard input: has 1 characters"),
         (b"quiet \xff", "standard input: invalid UTF-8 at byte 6"),
-        (b"quiet Z", "not in the vocabulary: 'Z'"),
+        (
+            b"quiet Z",
+            "not in the vocabulary: 'Z' (U+005A); take them out, or train on such a text,"
+            " with init_from=runs/c/best.safetensors data.new_characters=grow",
+        ),
     ],
 )
 def test_what_comes_through_stdin_may_be_wrong(run: Path, refuse, stdin, content, reason: str):
