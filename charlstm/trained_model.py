@@ -284,6 +284,8 @@ class Model:
         >>> found.samples.longest, round(found.samples.shares[20], 2)
         (24, 0.33)
         """
+        if self.loaded.others:
+            raise FileError("only one model at a time can be asked for originality; load one")
         if texts is None:
             options.setdefault("errors", "surrogateescape")
             texts = list(self.iter_samples(count, **options))

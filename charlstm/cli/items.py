@@ -28,7 +28,7 @@ def items_to_score(
     text = part_of_list(part, loaded, names) if part else list_to_score(names, loaded)
     text.most_surprising_first = sort
     if percentile:
-        calibrated(text, part_of_list("validation", loaded), loaded)
+        calibrated(text, part_of_list("validation", loaded, names if part else ()), loaded)
     return text
 
 

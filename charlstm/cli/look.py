@@ -77,6 +77,8 @@ def command(
         raise click.UsageError("Nothing to do: give -o PAGE.html, --json or --terminal.")
     if as_json and terminal:
         raise click.UsageError("--json and --terminal both write to stdout; choose one.")
+    if not terminal and (layer is not None or unit is not None or gate != "c"):
+        raise click.UsageError("--layer, --unit and --gate go with --terminal.")
     from charlstm.from_config import text_rules_of
     from charlstm.look.cells.findings import findings_of, table_of
     from charlstm.look.cells.text import LONGEST, read_text

@@ -1,5 +1,6 @@
 """The ``charlstm`` command: the group of commands, and what happens when one of them fails."""
 
+import io
 import keyword
 import os
 import signal
@@ -120,6 +121,7 @@ with_unwrapped_examples(commands)
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `charlstm.errors`)."""
     open_closed_streams()
+    say_what_no_locale_can()
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:
@@ -218,6 +220,13 @@ def open_closed_streams() -> None:
             os.open(os.devnull, access)  # the lowest number that is free: this one
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def say_what_no_locale_can() -> None:
+    r"""Where the terminal's encoding has no Cyrillic, tables have \u0436 in its place."""
+    with suppress(AttributeError, ValueError):
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def drop_output() -> None:

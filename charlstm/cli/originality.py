@@ -60,6 +60,8 @@ def command(
     charlstm originality runs/quickstart --count 100 --temperature 0.5
     charlstm originality runs/quickstart notes.txt --json
     """
+    if written is not None:
+        refuse_options_of_samples()
     from charlstm.api import load
     from charlstm.look.originality import NAMED_BY, Originality
 
@@ -74,6 +76,17 @@ def command(
         write(found)
     else:
         write_items(found)
+
+
+def refuse_options_of_samples() -> None:
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        is_given = source is click.core.ParameterSource.COMMANDLINE
+        if is_given and parameter.name not in ("path", "written", "text", "as_json"):
+            raise click.UsageError(
+                f"{parameter.opts[0]} is for samples; FILE holds what to look at."
+            )
 
 
 def texts_in(file: Path, model: "Model") -> list[str]:

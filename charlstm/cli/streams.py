@@ -13,7 +13,7 @@ from charlstm.config.reading import first_byte, is_config, without_waiting
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
 from charlstm.messages import show
 from charlstm.saved.run_folder import RunFolder
-from charlstm.system.files import make_folder, write_stream_atomically
+from charlstm.system.files import make_folder, write_new_stream
 
 STANDARD_INPUT = "-"
 BLOCK = 1 << 20
@@ -53,10 +53,12 @@ def _kept(name: str, place: Path) -> str:
         raise RunFolderTakenError(f"{show(place.parent)} is in use; name another folder with --out")
     with _opened(name) as stream:
         blocks = _checked(name, _blocks_of(stream))
-        if not place.exists():
+        if place.exists():
+            is_kept = _are_equal(place, blocks)
+        else:
             make_folder(place.parent)
-            write_stream_atomically(place, blocks)
-        elif not _are_equal(place, blocks):
+            is_kept = write_new_stream(place, blocks)
+        if not is_kept:
             raise RunFolderTakenError(
                 f"{show(place)} holds another text; name another folder with --out, or remove it"
             )

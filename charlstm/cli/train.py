@@ -140,10 +140,12 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
     from charlstm.training.dataset import read_dataset
     from charlstm.training.estimate import check_memory, decided, describe
     from charlstm.training.growth import on_new_characters
-    from charlstm.training.resuming import settings_so_far
+    from charlstm.training.resuming import check_kind_of_source, settings_so_far
 
     known = settings_so_far(RunFolder(folder), asked) if resume else None
     dataset = read_dataset(asked, known=known)
+    if known is None:
+        check_kind_of_source(dataset)
     if is_due(asked, known):
         timed = fit_to_time(dataset, folder, time.monotonic())
         dataset = timed.dataset

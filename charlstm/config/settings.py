@@ -209,9 +209,7 @@ class EvaluationConfig:
     """When the validation loss is computed."""
 
     every: int = fitted("steps; 0: only at the end", low=0, may_change=True)
-    characters: int = fitted(
-        "of the validation part, read each time; 0: all of it", low=0, may_change=True
-    )
+    characters: int = fitted("of the validation part, read each time; 0: all of it", low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import asdict, dataclass, fields
 
 from charlstm.errors import FileError
-from charlstm.messages import shorten
+from charlstm.messages import shorten, show
 from charlstm.nn.model import CharLM
 from charlstm.nn.pace import Pace
 
@@ -38,9 +38,9 @@ def adaptation(trained: CharLM, name: str, text: tuple[str, bytes, int], pace: P
     """
     source, content, characters = text
     return Adaptation(
-        checkpoint=name,
+        checkpoint=show(name),
         weights=hashlib.sha256(trained.values.tobytes()).hexdigest(),
-        text=source,
+        text=show(source),
         text_sha256=hashlib.sha256(content).hexdigest(),
         characters=characters,
         **vars(pace),

@@ -82,6 +82,21 @@ class Checkpoint:
         return self.averages or self.parameters
 
 
+BESIDE_THE_SETTINGS = 1 << 17
+"""Bytes of a header, at most, that are for names of arrays, and of labels."""
+
+
+def require_room(config: Config) -> None:
+    """Raises `ConfigError` where checkpoints could not hold the settings: before the first step."""
+    try:
+        seal({}, {"config": config_to_dict(config), "and more": " " * BESIDE_THE_SETTINGS})
+    except ValueError:
+        raise ConfigError(
+            f"data.files: {len(config.data.files):,} names are more than a checkpoint holds; join"
+            " the texts into one file, or name them by a glob in quotes, 'texts/*.txt'"
+        ) from None
+
+
 def checkpoint_chunks(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     """The bytes of a checkpoint's file. Raises `DivergedError` if a number is not finite."""
     arrays: Arrays = {f"param/{name}": value for name, value in checkpoint.parameters.items()}
@@ -181,8 +196,9 @@ def load_mixture(paths: Sequence[Path]) -> LoadedModel:
     """
     first, *others = map(load_model, paths)
     for other in others:
-        if first.config.data.items != "none":
-            raise FileError(f"{show(first.path)}: a model of a list cannot be mixed with others")
+        for one in (first, other):
+            if one.config.data.items != "none":
+                raise FileError(f"{show(one.path)}: a model of a list cannot be mixed with others")
         if other.vocabulary != first.vocabulary:
             raise FileError(
                 f"{show(other.path)}: knows other characters than {show(first.path)}; models of one"
@@ -269,7 +285,7 @@ def _checked(arrays: Arrays, state: JsonObject) -> Checkpoint:
         fingerprint=_text(state, "fingerprint"),
         versions={str(k): str(v) for k, v in _mapping(state, "versions").items()},
         adaptations=checked_adaptations(state.get("adaptations", [])),
-        label_counts=_label_counts(state.get("label_counts", []), vocabulary),
+        label_counts=checked_label_counts(state.get("label_counts", []), vocabulary),
     )
 
 
@@ -358,7 +374,7 @@ def _texts(stated: object) -> list[str]:
     return stated
 
 
-def _label_counts(stated: object, vocabulary: Vocabulary) -> tuple[int, ...]:
+def checked_label_counts(stated: object, vocabulary: Vocabulary) -> tuple[int, ...]:
     counts = stated if isinstance(stated, list) else [stated]
     fit = all(type(count) is int and 0 <= count < 2**63 for count in counts)
     if not fit or len(counts) not in {0, len(vocabulary.labels)}:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from charlstm.errors import FileError
 from charlstm.from_config import division_of, text_rules_of
 from charlstm.messages import listed, show
-from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.checkpoint import LoadedModel, TextIdentity
 from charlstm.saved.finding import is_run
 from charlstm.text import parts as text_parts
 from charlstm.text.code_points import find_files
@@ -84,6 +84,12 @@ def own_part(
     """A part of the model's own text or list, which may lie elsewhere by now. Raises `FileError`
     if it is not the one that it was trained on; ``named_by`` is how a user can name the right one.
     """
+    for other in loaded.others:
+        if _parts_of(other) != _parts_of(loaded):
+            raise FileError(
+                f"{show(other.path)}: keeps other parts of another text than {show(loaded.path)};"
+                " name a text, without --part"
+            )
     data = loaded.config.data
     own = {"validation": data.validation_files, "test": data.test_files}.get(part)
     identity = loaded.corpus.held_out.get(part) if own else loaded.corpus
@@ -99,7 +105,7 @@ def own_part(
         corpus = _own_text(loaded, own or data.files, identity.characters, moved)
         advice = f"; if that {moved}"
     names = listed(corpus.files)
-    if corpus.sha256 != identity.sha256:
+    if (corpus.sha256, corpus.characters) != (identity.sha256, identity.characters):
         what = f"the {part} text" if own else "the text that this model was trained on"
         raise FileError(f"{names}: not {what}{advice}")
     division = division_of(loaded.config)
@@ -115,6 +121,11 @@ def own_part(
     source_bits = corpus.source_bits_per_character(start, start + lengths[number])
     in_a_row = not isinstance(parts[part], Items)
     return OwnPart(f"{part} part of {names}", parts[part], source_bits if in_a_row else None)
+
+
+def _parts_of(loaded: LoadedModel) -> tuple[TextIdentity, float, float]:
+    data = loaded.config.data
+    return loaded.corpus, data.validation_fraction, data.test_fraction
 
 
 def _own_text(loaded: LoadedModel, stated: tuple[str, ...], longest: int, moved: str) -> Corpus:

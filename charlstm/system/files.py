@@ -8,6 +8,7 @@ system call is made as ``os.<name>``, so that tests can put a faulty ``os`` in t
 # ruff: noqa: PTH102, PTH105, PTH106, PTH108
 
 import errno
+import filecmp
 import os
 import re
 import stat
@@ -74,6 +75,19 @@ def write_stream_atomically(path: Path, chunks: Iterable[bytes | memoryview]) ->
     """
     with refused("write", path), _replacing(path) as temporary:
         _write_new(temporary, map(memoryview, chunks))
+
+
+def write_new_stream(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
+    """As ``write_stream_atomically``, but what ``path`` holds by then stays. Whether it holds the
+    same.
+    """
+    with refused("write", path), _temporary(path) as temporary:
+        _write_new(temporary, map(memoryview, chunks))
+        same = _shown_as_new(temporary, path) or filecmp.cmp(temporary, path, shallow=False)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        sync_folder(path.parent)
+    return same
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -290,16 +304,33 @@ class LineWriter:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes ``path`` at the end, or is removed after an error.
+    """A temporary name that becomes ``path`` at the end, or is removed after an error."""
+    _refuse_devices(path)
+    with _temporary(path) as temporary:
+        yield temporary
+        os.replace(temporary, path)
+        sync_folder(path.parent)
 
-    It lies in the same folder, for a rename is atomic within one file system only.
+
+def _refuse_devices(path: Path) -> None:
+    """Root may replace /dev/null by a file. Raises `FileError`, also for pipes and sockets."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(f"{show(path)}: neither a file nor a new name; it would be replaced by one")
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A name in the same folder, for a rename is atomic within one file system only; what it holds
+    is removed after an error.
     """
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
     with interrupts_raised():
         try:
             yield temporary
-            os.replace(temporary, path)
-            sync_folder(path.parent)
         except BaseException:
             with suppress(OSError, ValueError):
                 os.unlink(temporary)
@@ -350,6 +381,18 @@ def _are_one_file(source: Path, target: Path) -> bool:
     with suppress(FileNotFoundError):
         return os.path.samestat(source.lstat(), target.lstat())
     return False
+
+
+def _shown_as_new(temporary: Path, path: Path) -> bool:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # the file system has no links
+        if os.path.lexists(path):
+            return False
+        os.replace(temporary, path)
+    return True
 
 
 def _linked(source: Path, temporary: Path) -> bool:

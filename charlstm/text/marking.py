@@ -142,9 +142,15 @@ class _Marker:
         if not tab or not label:
             raise LabelError(f"no label and tab first: {shorten(part)}", self._number)
         if self._rules.in_bytes:
-            label = label.encode("latin-1").decode("utf-8", "surrogateescape")
+            label = self._of_bytes(label)
         first = MARK + len(self._rules.specials())
         return chr(first + self._found.number_of(label, self._number)), text
+
+    def _of_bytes(self, label: str) -> str:
+        try:
+            return label.encode("latin-1").decode("utf-8")
+        except UnicodeDecodeError:
+            raise LabelError(f"its label is no UTF-8: {shorten(label)}", self._number) from None
 
     def _close(self) -> None:
         self._found.empty += not self._open
@@ -153,14 +159,16 @@ class _Marker:
 
     def _certain(self, rest: str) -> int:
         """How much of what follows the last separator is part of an item, whatever comes next."""
-        if self._rules.labels and not self._open and not rest.partition("\t")[2]:
-            return 0
-        if self._rules.separator == LINES:
-            return len(rest)
+        cut = len(rest) - (0 if self._rules.separator == LINES else self._perhaps_between(rest))
+        begins = self._rules.labels and not self._open
+        return 0 if begins and not rest[:cut].partition("\t")[2] else cut
+
+    def _perhaps_between(self, rest: str) -> int:
+        """How many of the last characters may be the beginning of what parts items."""
         longest = min(len(self._between) - 1, len(rest))
         kept = next(n for n in range(longest, -1, -1) if rest.endswith(self._between[:n]))
         perhaps_last = 2 * rest.endswith(_NEW_LINE) or rest.endswith("\r")
-        return len(rest) - max(kept, perhaps_last)
+        return max(kept, perhaps_last)
 
 
 def _without_blank_lines(texts: Iterable[str]) -> Iterator[str]:

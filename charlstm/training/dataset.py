@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from charlstm import from_config
-from charlstm.config.auto import OF_THE_MODEL, leaves_speed_open, settled, taken_from
+from charlstm.config.auto import OF_THE_MODEL, leaves_speed_open, settled, taken_from, unsettled
 from charlstm.config.fitting import Text
 from charlstm.config.schema import with_values
 from charlstm.config.settings import AUTO, Config
@@ -165,4 +165,7 @@ def _without_what_is_known(
         return asked
     if known.training.minutes == asked.training.minutes is not None:
         asked = with_values(asked, {"training.epochs": AUTO})  # as it was measured then
-    return taken_from(asked, known)
+    found = taken_from(asked, known)
+    lowest = min(found.schedule.minimum, found.training.learning_rate)
+    is_open = "schedule.minimum" in unsettled(asked)
+    return with_values(found, {"schedule.minimum": lowest}) if is_open else found

@@ -27,6 +27,7 @@ def ranks_for(
         "folder": str(folder.path),
         "checkpoint": None if checkpoint is None else str(checkpoint),
         "environment": resources.environment,
+        "text": dataset.identity.stated(),
     }
     if launched():
         return leading(setup, config.training.batch_size, config.training.rank_timeout)

@@ -2,16 +2,19 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from charlstm.config.auto import unsettled
 from charlstm.config.schema import differences, may_change
 from charlstm.config.settings import Config
-from charlstm.config.writing import written
+from charlstm.config.writing import default_config_text, written
 from charlstm.errors import ConfigError, FileError, RunFolderTakenError
+from charlstm.from_config import items_fit
 from charlstm.messages import show
 from charlstm.saved.checkpoint import Checkpoint, read_checkpoint
 from charlstm.saved.history import read_history
 from charlstm.saved.run_folder import Found, RunFolder
+from charlstm.saved.samples import HEADING
 from charlstm.training.console import Say
 from charlstm.training.dataset import Dataset
 
@@ -41,19 +44,18 @@ def starting_point(
     options: Options,
     say: Say,
 ) -> Found[Checkpoint] | None:
-    """The checkpoint to go on from; None to start at step 0."""
+    """The checkpoint to go on from; None to start at step 0, with ``overwrite`` in the place of
+    what is there.
+    """
     if not folder.holds_a_run():
-        _check_kind_of_source(dataset)
         return None
     if options.overwrite:
-        _check_kind_of_source(dataset)
         source = dataset.source
         if source is not None and folder.path.resolve() in source.path.resolve().parents:
             raise ConfigError(
                 "init_from: names the run that --overwrite would remove; name another folder"
                 " with --out"
             )
-        folder.erase()
         return None
     if not options.resume:
         raise RunFolderTakenError(
@@ -62,7 +64,9 @@ def starting_point(
         )
     found = folder.newest_good(read_checkpoint)
     if found is None:
+        check_kind_of_source(dataset)
         _refuse_to_forget(folder, dataset)
+        _refuse_to_replace(folder)
         say(f"Warning: {show(folder.path)} holds no checkpoint; starting again at step 0.")
         return None
     for _, reason in found.damaged:
@@ -88,6 +92,43 @@ def _refuse_to_forget(folder: RunFolder, dataset: Dataset) -> None:
         )
 
 
+def _refuse_to_replace(folder: RunFolder) -> None:
+    """What stands under the names of a run's files, and is nothing that a run has written."""
+    kinds = {
+        folder.config: _is_a_config_of_a_run,
+        folder.metrics: _are_reports,
+        folder.samples: _are_samples,
+    }
+    for path, is_ours in kinds.items():
+        if path.exists() and not is_ours(path):
+            raise RunFolderTakenError(
+                f"{show(path)}: no run has written this, and a new one would replace it. Move it"
+                " away, replace it with --overwrite, or name another folder with --out."
+            )
+
+
+def _is_a_config_of_a_run(path: Path) -> bool:
+    """Who writes one by hand gives other comments to the settings."""
+    text = path.read_text("utf-8", errors="replace")
+    return text.startswith("seed:") and _comments(text) == _comments(default_config_text())
+
+
+def _comments(text: str) -> list[str]:
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return [line.rpartition(" # ")[2] for line in lines if " # " in line]
+
+
+def _are_reports(path: Path) -> bool:
+    history = read_history(path)
+    return bool(history.rows) or not history.damaged
+
+
+def _are_samples(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    return not first.endswith("\n") or HEADING.fullmatch(first.rstrip("\n")) is not None
+
+
 def _check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:
     differing = [
         f"{path} is {written(ours):.40} (checkpoint: {written(theirs):.40})"
@@ -100,7 +141,7 @@ def _check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:
             " Use the old values, or name another folder with --out."
         )
     then, now = checkpoint.corpus, dataset.identity
-    if then.sha256 != now.sha256:
+    if (then.sha256, then.characters) != (now.sha256, now.characters):
         names = ", ".join(map(show, dataset.corpus.files))
         raise FileError(
             f"{names}: not the text this run was trained on ({then.characters:,} characters,"
@@ -148,11 +189,17 @@ def compare_arithmetic(checkpoint: Checkpoint, now: str, exact: bool, say: Say) 
     say(f"Warning: {what}; the run continues but will not match bit for bit.")
 
 
-def _check_kind_of_source(dataset: Dataset) -> None:
-    """The model to start from must be of the kind that is to be trained."""
-    config, source = dataset.config, dataset.source
+def check_kind_of_source(dataset: Dataset) -> None:
+    """The model to start from must be of the kind that is to be trained. Raises `ConfigError`."""
+    config, source, vocabulary = dataset.config, dataset.source, dataset.corpus.vocabulary
     if source is None:
         return
+    reserved = set(source.vocabulary.specials)
+    if not items_fit(config, vocabulary) or not reserved <= set(vocabulary.specials):
+        raise ConfigError(
+            f"init_from: {show(source.path)} reads items of a list that begin and end as here none"
+            " do; give data.items and data.labels as it has them"
+        )
     differing = [
         f"{path} is {written(ours)} (there: {written(theirs)})"
         for path, ours, theirs in differences(config, source.config)

@@ -14,6 +14,7 @@ from charlstm.config.writing import dump_config
 from charlstm.errors import DivergedError, SystemRefusedError, UserError
 from charlstm.messages import show
 from charlstm.nn.loss import bits
+from charlstm.saved.checkpoint import require_room
 from charlstm.saved.progress import Progress
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.files import LineWriter, write_atomically
@@ -36,6 +37,7 @@ from charlstm.training.ranks import ranks_for
 from charlstm.training.recorder import Identity, RunRecorder
 from charlstm.training.resuming import (
     Options,
+    check_kind_of_source,
     compare_arithmetic,
     is_finished,
     settings_so_far,
@@ -79,6 +81,8 @@ def run_training(config: Config, path: Path, options: Options, say: Say) -> Outc
             if found is not None:
                 compare_arithmetic(found.loaded, identity.fingerprint, options.exact, say)
                 say(f"Resuming at step {progress.step:,}.")
+            if options.overwrite and folder.holds_a_run():
+                folder.erase()  # now that nothing more can be refused
             write_atomically(folder.config, [dump_config(dataset.config).encode()])
             display = display_for(
                 options.quiet, progress.step, dataset.total_steps, trainer.characters_per_step
@@ -98,11 +102,14 @@ def _read(config: Config, path: Path, options: Options, say: Say) -> tuple[Datas
     _warn_of_tasks(say)
     known = settings_so_far(RunFolder(path), config) if options.resume else None
     dataset = read_dataset(config, cache_beside(path, say), known)
+    if not (options.resume and RunFolder(path).holds_a_run()):
+        check_kind_of_source(dataset)
     if is_due(config, known):
         timed = fit_to_time(dataset, path, started)
         dataset = timed.dataset
         say(f"Measured: {timed.characters_per_second:,.0f} characters a second.")
     check_memory(dataset.config, dataset.corpus.vocabulary.size)
+    require_room(dataset.config)
     for warning in dataset.corpus.warnings:
         say(f"Warning: {warning}")
     if launched() and isinstance(config.training.workers, int) and config.training.workers > 1:

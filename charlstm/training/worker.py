@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.config.reading import config_from_dict
-from charlstm.errors import DivergedError, SystemRefusedError, UserError
+from charlstm.errors import DivergedError, FileError, SystemRefusedError, UserError
+from charlstm.messages import show
 from charlstm.saved.checkpoint import read_checkpoint
 from charlstm.system.comm import Comm
 from charlstm.system.shared_comm import PeerLostError, failures_told, join
@@ -28,6 +29,9 @@ def work(comm: Comm, setup: Mapping[str, Any]) -> None:
     checkpoint = setup["checkpoint"] and read_checkpoint(Path(setup["checkpoint"]))
     cache = cache_beside(Path(setup["folder"]), say_nothing)
     dataset = read_dataset(config, cache)
+    if dataset.identity.stated() != setup["text"]:
+        names = ", ".join(map(show, dataset.corpus.files))
+        raise FileError(f"{names}: rank {comm.rank} reads another text there than rank 0")
     trainer, progress = prepare(dataset, comm, checkpoint)
     evaluation = evaluation_of(dataset, trainer)
     plan = plan_of(dataset)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -174,3 +175,11 @@ def test_what_cannot_be_adapted_to(run: Path, folder: Path, refuse):
     assert "is a folder" in refuse(2, "adapt", run, "text.txt", "-o", "runs")
     assert "one of the two" in refuse(2, "sample", run, "--adapt-to", "-", "-p", "-")
     assert not (folder / "a.ckpt").exists()
+
+
+def test_a_text_whose_name_is_no_utf8(run: Path, folder: Path, call):
+    name = os.fsdecode(b"caf\xe9.txt")
+    (folder / name).write_text(HABIT)
+    assert call("adapt", run, name, "-o", "a.ckpt", *FAST).code == 0
+    (made,) = json.loads(call("info", "a.ckpt", "--json").out)["adaptations"]
+    assert made["text"] == r"caf\udce9.txt"

@@ -344,3 +344,8 @@ def test_a_library_that_cannot_be_loaded_is_no_bug_of_ours(capsys: pytest.Captur
     line = "Error: a library cannot be loaded (out of memory, or damaged?):"
     assert capsys.readouterr().err == f"{line} Original error was: failed to map\n"
     assert explain(ImportError("no such name", name="charlstm.nn")) == 1
+
+
+def test_what_is_for_the_terminal_alone(run: Path, refuse):
+    for option in (("--layer", "44"), ("--unit", "0"), ("--gate", "f")):
+        assert "go with --terminal" in refuse(2, "look", run, "text.txt", "--json", *option)

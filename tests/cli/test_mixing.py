@@ -10,6 +10,7 @@ import pytest
 
 import charlstm
 from charlstm.cli.main import main
+from charlstm.errors import FileError
 from charlstm.look.score import exact_losses
 from charlstm.nn import adaptation
 from charlstm.nn.pace import Pace
@@ -101,3 +102,24 @@ def test_what_cannot_be_mixed(run: Path, folder: Path, refuse, call):
     assert line.startswith("Error: runs/z/best.safetensors: knows other characters than runs/c/")
     assert "knows other characters" in refuse(3, "sample", run, "runs/z")
     assert "Give TEXT" in refuse(2, "eval", run, run)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_list_is_mixed_with_nothing(run: Path, folder: Path, refuse, call, order: int):
+    (folder / "list.txt").write_text("\n".join((folder / "text.txt").read_text().split()))
+    words = ("train", "c.yaml", "list.txt", "data.items=lines", "-q", "--out", "runs/list")
+    assert call(*words).code == 0
+    names = ["runs/c", "runs/list"][::order]
+    said = "runs/list/best.safetensors: a model of a list cannot be mixed with others"
+    assert said in refuse(3, "sample", *names)
+
+
+def test_a_part_is_one_of_all(run: Path, other: Path, refuse, call):
+    alike = json.loads(call("eval", run, other, "text.txt", "--part", "validation", "--json").out)
+    assert alike["characters"] > 2
+    words = ("data.validation_fraction=0.3", "seed=8", "-q", "--out", "runs/e")
+    assert call("train", "c.yaml", *words).code == 0
+    said = refuse(3, "eval", run, "runs/e", "text.txt", "--part", "validation")
+    assert said.startswith("Error: runs/e/best.safetensors: keeps other parts")
+    with pytest.raises(FileError, match="one model at a time"):
+        charlstm.load(run, other).originality(["quiet"])

@@ -99,3 +99,8 @@ def test_items_are_written_by_the_model(call, folder: Path):
     assert found["items"] == 30
     assert found["new"] < 1  # of the 9 items with two letters some are met
     assert found == json.loads(call(*arguments).out)
+
+
+def test_options_of_samples_go_with_samples(refuse, folder: Path, run: Path):
+    assert "--count is for samples" in refuse(2, "originality", run, "text.txt", "--count", "5")
+    assert "--match is for samples" in refuse(2, "originality", run, "text.txt", "--match", "(")

@@ -5,6 +5,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -108,3 +109,12 @@ def test_an_evaluation_of_a_long_text(run: Path, folder: Path):
 
 def test_a_short_evaluation_shows_no_bar(run: Path, folder: Path):
     assert "%" not in watch(["eval", str(run), "text.txt"], "", folder, 60)
+
+
+def test_an_encoding_that_lacks_characters(folder: Path, call):
+    (folder / "cyrillic.txt").write_text("жук " * 500)
+    assert call("train", "c.yaml", "cyrillic.txt", "-q", "--out", "runs/z").code == 0
+    command = [sys.executable, "-m", "charlstm", "next", "runs/z", "жу"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert rb"\u043a" in done.stdout

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import forge, tiny_config, train
+from tiny import forge, tiny_config, train, write_checkpoint
 
 from charlstm.errors import FileError
 from charlstm.look.classifying import classify_items, classify_list, classify_strings
 from charlstm.look.item_scores import item_nats, list_to_score, score_strings
 from charlstm.saved.checkpoint import LoadedModel, load_model, read_checkpoint
+from charlstm.saved.interchange.exporting import export
+from charlstm.saved.interchange.importing import import_checkpoint
 
 SPAM = ["win gold", "win win", "gold now", "win now"]
 HAM = ["see you", "you see", "so long", "see her"]
@@ -160,3 +162,14 @@ def test_a_list_without_items_is_named(loaded: LoadedModel, tmp_path: Path):
     (tmp_path / "none.txt").write_text("\n\n")
     with pytest.raises(FileError, match=r"none\.txt: the list has no items"):
         classify_list(loaded, [tmp_path / "none.txt"])
+
+
+def test_shares_are_exported_and_imported(loaded: LoadedModel, tmp_path: Path):
+    export(loaded, tmp_path / "m.safetensors")
+    write_checkpoint(tmp_path / "m.ckpt", import_checkpoint(tmp_path / "m.safetensors"))
+    back = load_model(tmp_path / "m.ckpt")
+    assert back.label_counts == loaded.label_counts
+    assert len(set(loaded.label_counts)) == 2
+    texts = ["win gold", "so long"]
+    probabilities = classify_strings(loaded, texts).probabilities
+    np.testing.assert_array_equal(classify_strings(back, texts).probabilities, probabilities)

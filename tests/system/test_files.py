@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from charlstm.system.files import (
     remove,
     remove_strays,
     write_atomically,
+    write_new_stream,
 )
 
 
@@ -507,3 +508,44 @@ except KeyboardInterrupt:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[] True\n", "")
+
+
+def test_pipes_and_devices_are_not_replaced_by_files(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(FileError, match=rf"{name}: neither a file nor a new name"):
+            write_atomically(tmp_path / name, [b"text"])
+    with pytest.raises(FileError):
+        write_atomically(Path(os.devnull), [b"text"])
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+    assert names(tmp_path) == ["link", "pipe"]
+
+
+def test_a_stream_never_replaces_what_came_first(tmp_path: Path):
+    path = tmp_path / "text.txt"
+
+    def overtaken() -> Iterator[bytes]:
+        yield b"slow "
+        path.write_bytes(b"fast")
+        yield b"text"
+
+    assert not write_new_stream(path, overtaken())
+    assert path.read_bytes() == b"fast"
+    assert write_new_stream(path, [b"fa", b"st"])
+    assert names(tmp_path) == ["text.txt"]
+    assert write_new_stream(tmp_path / "new", [b"one", b"two"])
+    assert (tmp_path / "new").read_bytes() == b"onetwo"
+    assert names(tmp_path) == ["new", "text.txt"]
+
+
+def test_a_stream_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_links(*names: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert write_new_stream(tmp_path / "new", [b"one"])
+    assert not write_new_stream(tmp_path / "new", [b"two"])
+    assert (tmp_path / "new").read_bytes() == b"one"
+    assert names(tmp_path) == ["new"]

@@ -27,6 +27,7 @@ LISTS = [
     (ItemRules("|"), "a|\r\n|b\r|\rc\r\n", f"{M[0]}a{M[0]}\r\n{M[0]}b\r{M[0]}\rc", 0),
     (ItemRules("é", in_bytes=True), "a\xc3\xa9b\xe9\n", f"{M[0]}a{M[0]}b\xe9", 0),
     (ItemRules("lines", True), "b\tx y\na\tc\td\n\nb\tx\nb\t\n", f"{M[0]}x y{M[1]}c\td{M[0]}x", 2),
+    (ItemRules("\n%\n", True), "b\tx y\n%\na\tB\n", f"{M[1]}x y{M[2]}B", 0),
     (ItemRules("paragraphs", True), "b\tx\n\n\na\ty\nz\n", f"{M[1]}x{M[2]}y\nz", 0),
 ]
 
@@ -60,9 +61,11 @@ def test_labels_that_are_known_have_the_order_of_their_names() -> None:
 
 def test_labels_of_bytes_are_text() -> None:
     found = Found()
-    text = ["\xc3\xa9\ta|\xff\tb"]
+    text = ["\xc3\xa9\ta|e\tb"]
     list(marked(text, ItemRules("|", True, in_bytes=True), found))
-    assert list(found.labels) == ["é", "\udcff"]
+    assert list(found.labels) == ["é", "e"]
+    with pytest.raises(LabelError, match=r"item 2: its label is no UTF-8: 'café'"):
+        list(marked(["e\ta|caf\xe9\tb"], ItemRules("|", True, in_bytes=True), Found()))
 
 
 @pytest.mark.parametrize("line", ["no tab", "\tno label"])

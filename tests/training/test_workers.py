@@ -23,6 +23,7 @@ from charlstm.errors import SystemRefusedError
 from charlstm.saved.run_folder import RunFolder
 from charlstm.system.shared_comm import local_ranks
 from charlstm.training import run
+from charlstm.training.dataset import read_dataset
 
 EXACTNESS = {"float32": 1e-5, "float64": 1e-10}
 
@@ -206,6 +207,7 @@ def test_a_worker_out_of_memory_says_no_more_than_that(
 ) -> None:
     config = tiny_config(tmp_path, **{"model.hidden_size": 10**6})  # terabytes
     setup = {"config": config_to_dict(config), "folder": str(tmp_path / "run"), "checkpoint": None}
+    setup["text"] = read_dataset(config).identity.stated()
     with (
         pytest.raises(SystemRefusedError, match="a worker process failed: out of memory; make"),
         local_ranks(2, 100, setup, {}) as comm,

@@ -15,7 +15,7 @@ from charlstm.config.writing import config_to_dict
 from charlstm.errors import FileError
 from charlstm.messages import shorten, show
 from charlstm.nn.parameter import Array
-from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.checkpoint import LoadedModel, checked_label_counts
 from charlstm.system.files import read_exactly, reading
 from charlstm.text.vocabulary import Vocabulary
 
@@ -41,6 +41,7 @@ def describe(loaded: LoadedModel) -> dict[str, str]:
         "unit": loaded.vocabulary.unit,
         "vocabulary": json.dumps(characters_of(loaded.vocabulary)),
         **({"specials": json.dumps(specials)} if (specials := loaded.vocabulary.specials) else {}),
+        **({"label_counts": json.dumps(counts)} if (counts := loaded.label_counts) else {}),
     }
 
 
@@ -64,6 +65,12 @@ def described_vocabulary(texts: Mapping[str, str]) -> Ordered:
         raise FileError(f"specials: expected a JSON list of texts, found {shorten(specials)}")
     after = np.arange(known.size, known.size + len(specials))
     return Ordered(known.with_specials(specials), np.concatenate([order, after]))
+
+
+def described_label_counts(texts: Mapping[str, str], vocabulary: Vocabulary) -> tuple[int, ...]:
+    """None where an older charlstm wrote the file."""
+    stated = _json(texts, "label_counts") if "label_counts" in texts else []
+    return checked_label_counts(stated, vocabulary)
 
 
 def _described_characters(texts: Mapping[str, str]) -> Ordered:

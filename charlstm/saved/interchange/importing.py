@@ -1,6 +1,7 @@
 """A checkpoint from a safetensors file: one that `exporting` wrote, or anybody's with an LSTM."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,12 @@ from charlstm.messages import show
 from charlstm.nn.model import parameter_shapes
 from charlstm.nn.parameter import Array
 from charlstm.saved.checkpoint import Checkpoint, TextIdentity, current_versions, expected_arrays
-from charlstm.saved.interchange.description import Ordered, described_config, described_vocabulary
+from charlstm.saved.interchange.description import (
+    Ordered,
+    described_config,
+    described_label_counts,
+    described_vocabulary,
+)
 from charlstm.saved.interchange.torch_names import Sizes, from_torch, reorder_characters
 from charlstm.saved.progress import Progress
 from charlstm.system.safetensors import read_tensors
@@ -54,7 +60,10 @@ def _checkpoint(
         config = _config_for(parameters, sizes, vocabulary)
     config = with_values(settled(config, TYPICAL), {"training.average": "none"})
     _check_parameters(parameters, config, vocabulary)
-    return _at_start(config, vocabulary, reorder_characters(parameters, order))
+    checkpoint = _at_start(config, vocabulary, reorder_characters(parameters, order))
+    if given is not None:
+        return checkpoint
+    return replace(checkpoint, label_counts=described_label_counts(texts, vocabulary))
 
 
 def _config_for(parameters: Mapping[str, Array], sizes: Sizes, vocabulary: Vocabulary) -> Config:
