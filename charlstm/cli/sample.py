@@ -18,7 +18,7 @@ from charlstm.cli.sample_items import (
     report,
 )
 from charlstm.cli.sampling import sampling_options
-from charlstm.messages import printable
+from charlstm.messages import printable, show
 from charlstm.nn.pace import Pace
 
 
@@ -120,8 +120,8 @@ def command(
     else:
         pieces = between_dashes(shown, model.iter_samples(count, prompt, **options))
     if not quiet:
-        repeat = f"step {model.step:,}, seed {seed} (repeat with --seed {seed})"
-        click.echo(f"{model.loaded.name}: {repeat}", err=True)
+        models = (f"{show(it.path)}: step {it.progress.step:,}" for it in model.loaded.all)
+        click.echo(f"{', '.join(models)}, seed {seed} (repeat with --seed {seed})", err=True)
     for piece in pieces:
         write(piece)
     if writer is not None and not quiet:

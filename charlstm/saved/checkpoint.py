@@ -157,11 +157,6 @@ class LoadedModel:
     def all(self) -> tuple["LoadedModel", ...]:
         return self, *self.others
 
-    @property
-    def name(self) -> str:
-        """Of the file, or files."""
-        return ", ".join(show(each.path) for each in self.all)
-
     def adapting(self, pace: Pace) -> list[Adapted]:
         """Copies of the models that learn from what they read."""
         if self.config.data.items != "none":

@@ -52,7 +52,7 @@ def test_texts_written_together(run: Path, other: Path, call):
     options = ("-n", "30", "--seed", "4")
     both = call("sample", run, other, *options)
     assert both.code == 0
-    assert "runs/c/best.safetensors, runs/d/best.safetensors: step" in both.err
+    assert "runs/c/best.safetensors: step 20, runs/d/best.safetensors: step 20, seed 4" in both.err
     assert both.out == call("sample", run, other, *options).out
     alone = [call("sample", model, *options).out for model in (run, other)]
     assert both.out not in alone
