@@ -37,7 +37,7 @@ def command(path: Path, names: tuple[Path, ...], *, out: Path, pace: Pace) -> No
     from charlstm.messages import show
     from charlstm.nn.loss import bits
     from charlstm.saved.checkpoint import adapted_checkpoint, checkpoint_chunks, load_checkpoint
-    from charlstm.system.files import write_atomically
+    from charlstm.system.files import write_named
     from charlstm.training.console import watched
 
     loaded, checkpoint = load_checkpoint(path)
@@ -46,7 +46,7 @@ def command(path: Path, names: tuple[Path, ...], *, out: Path, pace: Pace) -> No
     for _ in watched(text.adapted.counting(adapting.losses(text.ids)), len(text.ids) - 1):
         pass
     learned = adapted_checkpoint(checkpoint, loaded, adapting, text.name, text.ids)
-    write_atomically(out, checkpoint_chunks(learned))
+    write_named(out, checkpoint_chunks(learned))
     told = f"{len(text.ids):,} {loaded.vocabulary.unit}, {bits(text.adapted.loss):.4f} bits each"
     click.echo(f"{show(text.name)}: {told} while learning", err=True)
     echo_path(out)

@@ -55,8 +55,8 @@ def command(
     if output is None:
         click.echo(text, nl=False)
         return
-    from charlstm.system.files import write_atomically
+    from charlstm.system.files import write_named
 
     if output.exists():
         raise ConfigError(f"{output} exists and is not replaced; name another file, or remove it")
-    write_atomically(output, [text.encode()])
+    write_named(output, [text.encode()])

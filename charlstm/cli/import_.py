@@ -55,10 +55,10 @@ def command(
         raise click.UsageError("--vocabulary, --vocabulary-from and --bytes exclude each other.")
     from charlstm.saved.checkpoint import checkpoint_chunks
     from charlstm.saved.interchange.importing import import_checkpoint
-    from charlstm.system.files import write_atomically
+    from charlstm.system.files import write_named
 
     checkpoint = import_checkpoint(path, given_vocabulary(vocabulary, text, of_bytes))
-    write_atomically(out, checkpoint_chunks(checkpoint))
+    write_named(out, checkpoint_chunks(checkpoint))
     model, known = checkpoint.config.model, checkpoint.vocabulary
     click.echo(
         f"{model.cell} {model.layers} x {model.hidden_size}, embedding {model.embedding_size},"

@@ -106,11 +106,11 @@ def command(
 def write_page(out: Path, report: "Findings", loaded: "LoadedModel") -> None:
     from charlstm.look.cells.page import page
     from charlstm.messages import show
-    from charlstm.system.files import write_atomically
+    from charlstm.system.files import write_named
 
     about = {"name": show(loaded.path), "step": loaded.progress.step}
     html = page(report, loaded.model, loaded.vocabulary, about).encode("utf-8")
-    write_atomically(out, [html])
+    write_named(out, [html])
     click.echo(f"Written: {show(out)} ({len(html) / 1e6:.1f} MB)", err=True)
 
 

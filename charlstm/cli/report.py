@@ -28,7 +28,7 @@ def command(path: Path, out: Path) -> None:
     """
     from charlstm.look.curves.run_page import page
     from charlstm.messages import show
-    from charlstm.system.files import write_atomically
+    from charlstm.system.files import write_named
 
-    write_atomically(out, [page(path).encode("utf-8", "backslashreplace")])
+    write_named(out, [page(path).encode("utf-8", "backslashreplace")])
     click.echo(f"Written: {show(out)}", err=True)

@@ -68,6 +68,17 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         _write_new(temporary, views)
 
 
+def write_named(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """As ``write_atomically``, where a user has named ``path``: root would replace /dev/null by a
+    file. Raises ``FileError`` for a device, a pipe, a socket, or a link to one.
+    """
+    with suppress(OSError, ValueError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise FileError(f"{show(path)}: neither a file nor a new name; name a file")
+    write_atomically(path, chunks)
+
+
 def write_stream_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """As ``write_atomically``, of chunks that are made one by one and never all in memory.
 
@@ -305,21 +316,10 @@ class LineWriter:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A temporary name that becomes ``path`` at the end, or is removed after an error."""
-    _refuse_devices(path)
     with _temporary(path) as temporary:
         yield temporary
         os.replace(temporary, path)
         sync_folder(path.parent)
-
-
-def _refuse_devices(path: Path) -> None:
-    """Root may replace /dev/null by a file. Raises `FileError`, also for pipes and sockets."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise FileError(f"{show(path)}: neither a file nor a new name; it would be replaced by one")
 
 
 @contextmanager

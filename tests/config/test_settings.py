@@ -100,6 +100,7 @@ def test_what_may_change_on_resume():
     assert {p for p in fixed if p.partition(".")[0] not in groups} == {
         "seed",
         "init_from",
+        "evaluation.characters",  # or the best of two measures would be taken
         *(
             f"training.{name}"
             for name in (

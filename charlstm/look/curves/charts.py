@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from charlstm.errors import ConfigError, UserError
 from charlstm.look.curves.panels import Line, Panel, tick_text
 from charlstm.messages import shorten, show
-from charlstm.system.files import write_atomically
+from charlstm.system.files import write_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,7 @@ def save_picture(panels: Sequence[Panel], path: Path) -> None:
         _draw(figure, panels)
         metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {}
         figure.savefig(picture, format=kind, dpi=150, metadata=metadata)
-    write_atomically(path, [picture.getbuffer()])
+    write_named(path, [picture.getbuffer()])
 
 
 def _draw(figure: "Figure", panels: Sequence[Panel]) -> None:

@@ -14,7 +14,7 @@ from charlstm.look.gradients.trace import FallOff, Trace
 from charlstm.messages import did_you_mean, shorten
 from charlstm.nn.finite import quiet
 from charlstm.nn.parameter import Array
-from charlstm.system.files import write_atomically
+from charlstm.system.files import write_named
 
 Phase = Literal["forward", "backward", "parameters"]
 TITLES: dict[Phase, str] = {
@@ -219,4 +219,4 @@ def plot(decay: FallOff, path: Path) -> None:
     left.legend()
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
-    write_atomically(path, [picture.getbuffer()])
+    write_named(path, [picture.getbuffer()])

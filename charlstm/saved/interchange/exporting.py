@@ -18,7 +18,7 @@ from charlstm.saved.interchange.onnx_graph import onnx_bytes
 from charlstm.saved.interchange.torch_module import write_module
 from charlstm.saved.interchange.torch_names import to_module, to_torch
 from charlstm.saved.writer.page import page
-from charlstm.system.files import write_atomically
+from charlstm.system.files import write_named
 from charlstm.system.safetensors import tensor_chunks
 
 Chunks = list[bytes | memoryview]
@@ -47,7 +47,7 @@ def export(
     content = FORMATS[format_name](loaded) if weights is None else _html(loaded, weights)
     if format_name == "torch":
         write_module(loaded, path)
-    write_atomically(path, content)
+    write_named(path, content)
     return format_name
 
 

@@ -13,7 +13,7 @@ from charlstm.nn.model import Shape
 from charlstm.pages.template import asset
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.interchange.description import characters_of
-from charlstm.system.files import read_exactly, reading, write_atomically
+from charlstm.system.files import read_exactly, reading, write_named
 
 CELLS = {"lstm": "plain.txt", "simple": "plain.txt", "layer-norm": "layer-norm.txt"}
 """Where the step of each cell is written out."""
@@ -94,7 +94,7 @@ def write_module(loaded: LoadedModel, weights: Path) -> None:
             f"{show(path)} is a file that charlstm did not write, and the module that reads"
             f" {show(weights.name)} has that name; take another name"
         )
-    write_atomically(path, [source])
+    write_named(path, [source])
 
 
 def _is_ours(path: Path, source: bytes) -> bool:
