@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from charlstm.errors import DivergedError
 from charlstm.nn.finite import OverflowedError, finite_logits, finite_losses, quiet, require_finite
 from charlstm.nn.loss import softmax_cross_entropy_backward
+from charlstm.nn.mixture import log_mean_exp
 from charlstm.nn.model import CharLM, ModelTape
 from charlstm.nn.optim import blocks
 from charlstm.nn.pace import Pace
@@ -110,9 +111,7 @@ def mixed_losses(adapted: Sequence[Adapted], ids: AnyIds) -> Iterator[NDArray[np
     it predicted itself.
     """
     for pieces in zip(*(one.losses(ids) for one in adapted), strict=True):
-        losses = np.stack(pieces)
-        least = losses.min(axis=0)
-        yield least - np.log(np.exp(least - losses).mean(axis=0))
+        yield -log_mean_exp(-np.stack(pieces))
 
 
 def gradient_scale(model: CharLM, start: AnyIds, segment: int) -> Array:

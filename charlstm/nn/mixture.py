@@ -53,7 +53,13 @@ class Mixture:
 
 def log_mean(scores: Sequence[Array]) -> Array:
     """From logits ``(N, V)`` of each model to the logarithm of the mean of its probabilities."""
-    logs = np.stack([log_softmax(logits) for logits in scores])
+    return log_mean_exp(np.stack([log_softmax(logits) for logits in scores]))
+
+
+def log_mean_exp(logs: Array) -> Array:
+    """Of logarithms of probabilities, one model's after the other's along the first axis, that of
+    their mean. ``logs`` is overwritten.
+    """
     largest = logs.max(axis=0)
     logs -= largest
     mean = np.exp(logs, out=logs).mean(axis=0)
