@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("classify")
 @click.argument("path", metavar="CHECKPOINT", type=PathName())
-@click.argument("names", metavar="FILE...", nargs=-1, required=True, type=PathName())
+@click.argument("names", metavar="[CHECKPOINT]... FILE...", nargs=-1, type=PathName())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--tsv", "as_tsv", is_flag=True, help="Tab-separated, numbers in full.")
 def command(path: Path, names: tuple[Path, ...], *, as_json: bool, as_tsv: bool) -> None:
@@ -27,19 +27,27 @@ def command(path: Path, names: tuple[Path, ...], *, as_json: bool, as_tsv: bool)
     If the first item of FILE (- is stdin) begins with a label that the model knows and a tab, all
     do; then the accuracy follows, and which labels were taken for which.
 
+    Several CHECKPOINTs of one list are mixed: probabilities are the mean of theirs.
+
     \b
     charlstm classify runs/messages new.txt
     charlstm classify runs/messages messages.txt --json
+    charlstm classify runs/sweep/a runs/sweep/b messages.txt
     head -100 new.txt | charlstm classify runs/messages - --tsv
     """
+    from charlstm.saved.finding import models_first
+
+    others, names = models_first(names)
+    if not names:
+        raise click.UsageError("Give FILE: a list, or - for stdin.")
     if as_json and as_tsv:
         raise click.UsageError("--json and --tsv exclude each other.")
     if Path("-") in names and len(names) > 1:
         raise click.UsageError("- stands alone: what is read from there is a whole list.")
     from charlstm.look.classifying import classify_list
-    from charlstm.saved.checkpoint import load_model
+    from charlstm.saved.checkpoint import load_mixture
 
-    loaded = load_model(path)
+    loaded = load_mixture([path, *others])
     found = classify_list(loaded, names)
     if as_json:
         click.echo(json_text({**figures(found), "rows": list(rows_of(found, loaded))}))

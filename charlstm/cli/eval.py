@@ -3,7 +3,6 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +109,8 @@ def command(
         raise click.UsageError("--sort and --percentile go with --by item.")
     if as_tsv and (as_json or by is None):
         raise click.UsageError("--tsv goes with --by, and not with --json.")
+    from charlstm.saved.finding import models_first
+
     others, names = models_first(names)
     check_names(names, part)
     require_use(pace, "--adapt", given=adapt)
@@ -159,14 +160,6 @@ def check_kind(by: str | None, *, listed: bool, adapt: bool, lanes: int | None) 
         raise click.UsageError("The model reads items, which are read side by side: no --lanes.")
     if by == "item" and not listed:
         raise click.UsageError("The model reads one text, not a list (data.items): --by line.")
-
-
-def models_first(names: tuple[Path, ...]) -> tuple[list[Path], tuple[Path, ...]]:
-    """Those that are runs or checkpoints, up to the first that is not; and the rest."""
-    from charlstm.saved.finding import is_model
-
-    models = list(takewhile(is_model, names))
-    return models, names[len(models) :]
 
 
 def write_figures(figures: dict[str, Any], unit: str) -> None:

@@ -44,7 +44,8 @@ def item_writer(
     from charlstm.writing.sieve import NAMED_BY
 
     if wanted.new:
-        ask_before_reading_elsewhere(loaded, NAMED_BY)
+        for one in loaded.all:
+            ask_before_reading_elsewhere(one, NAMED_BY)
     return ItemWriter(loaded, prompt, options, wanted.selection)
 
 

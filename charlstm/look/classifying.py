@@ -73,17 +73,24 @@ def classify_items(
 ) -> Classified:
     """What each item costs with each label in front, whatever it begins with."""
     rules = labelled_rules_of(loaded)
-    counts = np.array(loaded.label_counts or [1] * len(loaded.vocabulary.labels)) + 1.0
-    shares = counts / counts.sum()
+    shares = shares_of_labels(loaded)
     each = []
     for start, share in zip(rules.start_ids(loaded.vocabulary), shares, strict=True):
         ids = np.array(items.ids)
         ids[items.starts.astype(np.intp)] = start
         nats = np.empty(items.count)
-        for group in item_nats(loaded.model, replace(items, ids=ids)):
+        for group in item_nats(loaded.predictor, replace(items, ids=ids)):
             nats[group.numbers] = group.nats
         each.append(nats - np.log(share))
     return Classified(items, loaded.vocabulary.labels, np.stack(each, axis=1), true)
+
+
+def shares_of_labels(loaded: LoadedModel) -> Floats:
+    """``(labels,)``: of the training items; of several models the mean of theirs."""
+    each = [one.label_counts or [1] * len(one.vocabulary.labels) for one in loaded.all]
+    counts = np.array(each) + 1.0
+    found: Floats = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
+    return found
 
 
 def classify_strings(loaded: LoadedModel, texts: Sequence[str]) -> Classified:

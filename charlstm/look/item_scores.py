@@ -15,7 +15,7 @@ from charlstm.look.unknown_characters import advised
 from charlstm.messages import listed, show
 from charlstm.nn.finite import finite_logits, finite_losses
 from charlstm.nn.loss import NATS_PER_BIT, bits, perplexity
-from charlstm.nn.model import CharLM
+from charlstm.nn.predictor import Predictor
 from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.own_text import own_part
 from charlstm.text.corpus import encode_corpus
@@ -55,7 +55,7 @@ class Scored(NamedTuple):
     nats: Nats
 
 
-def item_nats(model: CharLM, items: Items) -> Iterator[Scored]:
+def item_nats(model: Predictor, items: Items) -> Iterator[Scored]:
     """Group by group, of items of about one length. Raises `OverflowedError`."""
     lengths, starts = items.lengths.astype(np.intp), items.starts.astype(np.intp)
     order = np.argsort(lengths, kind="stable")[::-1]
@@ -68,7 +68,7 @@ def item_nats(model: CharLM, items: Items) -> Iterator[Scored]:
 
 
 def _nats_of_lanes(
-    model: CharLM, items: Items, lanes: tuple[NDArray[np.intp], NDArray[np.intp]], tape: Any
+    model: Predictor, items: Items, lanes: tuple[NDArray[np.intp], NDArray[np.intp]], tape: Any
 ) -> Nats:
     """The sum for the item in each lane, ``(LANES,)``."""
     starts, lengths = lanes
@@ -122,7 +122,7 @@ class ItemsToScore:
 
     def losses(self, loaded: LoadedModel) -> Iterator[range]:
         """Ranges as long as the groups of items that have been read; what was read counts."""
-        for group in item_nats(loaded.model, self.items):
+        for group in item_nats(loaded.predictor, self.items):
             self.nats[group.numbers] = group.nats
             yield range(int(self.items.lengths[group.numbers].sum(dtype=np.int64)))
 
@@ -161,8 +161,7 @@ class ItemsToScore:
     def figures(self, loaded: LoadedModel) -> dict[str, Any]:
         """What there is to say of the whole list, as JSON can say it."""
         return {
-            "checkpoint": str(loaded.path),
-            "step": loaded.progress.step,
+            **loaded.stated(),
             "text": self.name,
             "items": self.items.count,
             "characters": self.predictions,

@@ -197,8 +197,7 @@ class TextToScore:
     def figures(self, loaded: LoadedModel) -> dict[str, Any]:
         """What there is to say of the whole text, as JSON can say it."""
         figures = {
-            "checkpoint": str(loaded.path),
-            "step": loaded.progress.step,
+            **loaded.stated(),
             "text": self.name,
             "characters": len(self.ids),
             **self.static.figures(),
@@ -206,8 +205,6 @@ class TextToScore:
         }
         if self.lanes is not None:
             figures["lanes"] = self.lanes
-        if loaded.others:
-            figures["mixed_with"] = [str(other.path) for other in loaded.others]
         if self.pace is not None:
             figures["adapted"] = self.adapted.figures() | asdict(self.pace)
         return figures

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from charlstm.nn.automaton import ENDS, Route
 from charlstm.nn.finite import finite_losses, is_tame, quiet, require_finite
-from charlstm.nn.model import CharLM
 from charlstm.nn.parameter import Array
+from charlstm.nn.predictor import Predictor
 from charlstm.nn.sampling import AnyIds, Choice, choose, read
 from charlstm.nn.stepper import stepper_for
 
@@ -63,7 +63,7 @@ class Lanes:
 
     def __init__(
         self,
-        model: CharLM,
+        model: Predictor,
         start: AnyIds,
         numbers: Iterator[int],
         *,

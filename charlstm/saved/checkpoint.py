@@ -22,7 +22,7 @@ from charlstm.config.schema import with_values
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
-from charlstm.from_config import items_fit, model_of, shape_of
+from charlstm.from_config import item_rules_of, items_fit, model_of, shape_of
 from charlstm.messages import shorten, show
 from charlstm.nn.adaptation import Adapted, mixed_losses
 from charlstm.nn.mixture import Mixture
@@ -155,7 +155,14 @@ class LoadedModel:
 
     @property
     def all(self) -> tuple["LoadedModel", ...]:
-        return self, *self.others
+        return replace(self, others=()), *self.others
+
+    def stated(self) -> dict[str, Any]:
+        """Whose figures are told, as JSON."""
+        stated: dict[str, Any] = {"checkpoint": str(self.path), "step": self.progress.step}
+        if self.others:
+            stated["mixed_with"] = [str(other.path) for other in self.others]
+        return stated
 
     def adapting(self, pace: Pace) -> list[Adapted]:
         """Copies of the models that learn from what they read."""
@@ -174,7 +181,7 @@ class LoadedModel:
         for _ in mixed_losses(adapting, ids):
             pass
         first, *others = (
-            replace(each, model=learned.model, others=())
+            replace(each, model=learned.model)
             for each, learned in zip(self.all, adapting, strict=True)
         )
         return replace(first, others=tuple(others))
@@ -187,19 +194,29 @@ def load_model(path: Path) -> LoadedModel:
 
 def load_mixture(paths: Sequence[Path]) -> LoadedModel:
     """Of several models the first, with the others. Raises `FileError` if they do not all know the
-    same characters.
+    same characters, or if not all items of their lists end alike.
     """
     first, *others = map(load_model, paths)
     for other in others:
-        for one in (first, other):
-            if one.config.data.items != "none":
-                raise FileError(f"{show(one.path)}: a model of a list cannot be mixed with others")
+        if item_rules_of(other.config) != item_rules_of(first.config):
+            raise FileError(
+                f"{show(other.path)}: reads {_what_is_read(other)}, and {show(first.path)}"
+                f" {_what_is_read(first)}; models that read alike can be mixed"
+            )
         if other.vocabulary != first.vocabulary:
             raise FileError(
                 f"{show(other.path)}: knows other characters than {show(first.path)}; models of one"
                 " vocabulary can be mixed"
             )
     return replace(first, others=tuple(others))
+
+
+def _what_is_read(loaded: LoadedModel) -> str:
+    rules = item_rules_of(loaded.config)
+    if rules is None:
+        return "one text"
+    labels = " with labels" if rules.labels else ""
+    return f"a list (data.items: {shorten(rules.separator)}){labels}"
 
 
 def load_checkpoint(path: Path) -> tuple[LoadedModel, Checkpoint]:

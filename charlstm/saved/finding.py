@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -54,6 +55,12 @@ def is_run(path: Path) -> bool:
 def is_model(path: Path) -> bool:
     """Whether it is the folder of a run, or a checkpoint; not so a text."""
     return is_run(path) or looks_sealed(path)
+
+
+def models_first(names: tuple[Path, ...]) -> tuple[list[Path], tuple[Path, ...]]:
+    """Those that are runs or checkpoints, up to the first that is not; and the rest."""
+    models = list(takewhile(is_model, names))
+    return models, names[len(models) :]
 
 
 def require_run(path: Path) -> RunFolder:

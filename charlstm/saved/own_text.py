@@ -13,7 +13,7 @@ from typing import NamedTuple
 from charlstm.errors import FileError
 from charlstm.from_config import division_of, text_rules_of
 from charlstm.messages import listed, show
-from charlstm.saved.checkpoint import LoadedModel, TextIdentity
+from charlstm.saved.checkpoint import LoadedModel
 from charlstm.saved.finding import is_run
 from charlstm.text import parts as text_parts
 from charlstm.text.code_points import find_files
@@ -87,8 +87,8 @@ def own_part(
     for other in loaded.others:
         if _parts_of(other) != _parts_of(loaded):
             raise FileError(
-                f"{show(other.path)}: keeps other parts of another text than {show(loaded.path)};"
-                " name a text, without --part"
+                f"{show(other.path)}: keeps other parts, or those of another text, than"
+                f" {show(loaded.path)}; name a text, without --part"
             )
     data = loaded.config.data
     own = {"validation": data.validation_files, "test": data.test_files}.get(part)
@@ -123,9 +123,11 @@ def own_part(
     return OwnPart(f"{part} part of {names}", parts[part], source_bits if in_a_row else None)
 
 
-def _parts_of(loaded: LoadedModel) -> tuple[TextIdentity, float, float]:
-    data = loaded.config.data
-    return loaded.corpus, data.validation_fraction, data.test_fraction
+def _parts_of(loaded: LoadedModel) -> tuple[object, ...]:
+    """What decides how a text is divided: of a list's fractions the seed as well."""
+    fractions = loaded.config.data.fractions
+    drawn = loaded.config.data.items != "none" and any(fractions)
+    return loaded.corpus, fractions, loaded.config.seed if drawn else None
 
 
 def _own_text(loaded: LoadedModel, stated: tuple[str, ...], longest: int, moved: str) -> Corpus:

@@ -101,7 +101,7 @@ class ItemWriter:
     def _drawn(self, numbers: range | Iterator[int], count: int) -> Iterator[Written]:
         options = self._options
         lanes = Lanes(
-            self._loaded.model,
+            self._loaded.predictor,
             self._start,
             iter(numbers),
             lanes=self._lanes(count),

@@ -62,11 +62,11 @@ def hash_of(ids: AnyIds) -> int:
 
 
 def known_items(loaded: LoadedModel, new: bool, files: Sequence[Path]) -> Hashes:
-    """Of the model's own training items, if ``new``, and those in ``files``: sorted, each once.
+    """Of the training items of all models, if ``new``, and those in ``files``: sorted, each once.
 
     Raises `FileError` for lists that cannot be read, or that the model was not trained on.
     """
-    lists = [training_items(loaded)] if new else []
+    lists = list(map(training_items, loaded.all)) if new else []
     if files:
         rules = text_rules_of(loaded.config)
         corpus = encode_corpus(files, loaded.vocabulary, rules)
