@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 
 class WholeNumber(click.IntRange):
@@ -47,3 +48,14 @@ class PathName(click.Path):
         if not self.dir_okay and os.path.isdir(path):  # noqa: PTH112
             self.fail(f"{str(path)!r} is a folder; name a file.", param, ctx)
         return path
+
+
+def options_given() -> dict[str, str]:
+    """What the command line says itself, by the names of the parameters: how each is written."""
+    context = click.get_current_context()
+    return {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }

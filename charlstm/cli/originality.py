@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlstm.cli.arguments import PathName, WholeNumber
+from charlstm.cli.arguments import PathName, WholeNumber, options_given
 from charlstm.cli.elsewhere import ask_before_reading_elsewhere
 from charlstm.cli.sampling import sampling_options
 from charlstm.messages import json_text, show
@@ -79,14 +79,9 @@ def command(
 
 
 def refuse_options_of_samples() -> None:
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        is_given = source is click.core.ParameterSource.COMMANDLINE
-        if is_given and parameter.name not in ("path", "written", "text", "as_json"):
-            raise click.UsageError(
-                f"{parameter.opts[0]} is for samples; FILE holds what to look at."
-            )
+    for name, option in options_given().items():
+        if name not in ("path", "written", "text", "as_json"):
+            raise click.UsageError(f"{option} is for samples; FILE holds what to look at.")
 
 
 def texts_in(file: Path, model: "Model") -> list[str]:

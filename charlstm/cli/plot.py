@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlstm.cli.arguments import PathName
+from charlstm.cli.arguments import PathName, options_given
 from charlstm.cli.runs import RUNS, echo, histories_of, warn
 from charlstm.errors import FileError
 from charlstm.messages import json_text
@@ -78,6 +78,8 @@ def command(
     """
     if sum((out is not None, as_json, tensorboard is not None)) > 1:
         raise click.UsageError("-o, --json and --tensorboard exclude each other.")
+    if tensorboard is not None:
+        refuse_what_is_of_a_picture()
     from charlstm.look.curves.panels import metric_names, panels_of
 
     metrics = metric_names(metric)
@@ -100,6 +102,12 @@ def command(
         write_picture(panels, out)
     else:
         show_in_terminal(panels)
+
+
+def refuse_what_is_of_a_picture() -> None:
+    for name, option in options_given().items():
+        if name in ("metric", "axis", "logarithmic"):
+            raise click.UsageError(f"{option} is for a picture; --tensorboard writes all metrics.")
 
 
 def tell_what_is_missing(histories: "Mapping[str, History]", metrics: Sequence[str]) -> None:

@@ -100,8 +100,7 @@ def command(
     try:
         known = model.vocabulary.encode(prompt, skip_unknown=options["skip_unknown"])
     except UnknownCharacterError as error:
-        advice = "--skip-unknown leaves them out"
-        raise UnknownCharacterError(error.code_points, "--prompt", advice) from None
+        raise error.told(where="--prompt", advice="--skip-unknown leaves them out") from None
     prompt = prompt if len(known) else ""
     if seed is None:
         seed = Draws.fresh_seed()
@@ -111,6 +110,7 @@ def command(
     writer = None
     pieces: Iterable[str]
     if separator != "none":
+        wanted.check_best_of(count)
         writer = item_writer(model.loaded, prompt, Options(**options), wanted)
         pieces = lines_of(writer, wanted, count, shown, ItemRules(separator).between)
     elif wanted != Wanted():

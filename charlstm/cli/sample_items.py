@@ -29,6 +29,10 @@ class Wanted(NamedTuple):
     best: int | None = None
     as_json: bool = False
 
+    def check_best_of(self, count: int) -> None:
+        if self.best is not None and self.best > count:
+            raise click.UsageError("--best N is of --count items, which must be as many or more.")
+
     @property
     def selection(self) -> "Selection":
         from charlstm.writing.items import Selection

@@ -147,7 +147,7 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
     if known is None:
         check_kind_of_source(dataset)
     if is_due(asked, known):
-        timed = fit_to_time(dataset, folder, time.monotonic())
+        timed = fit_to_time(dataset, None, time.monotonic())
         dataset = timed.dataset
         click.echo(f"Measured: {timed.characters_per_second:,.0f} characters a second.", err=True)
     needed = check_memory(dataset.config, dataset.corpus.vocabulary.size)

@@ -18,4 +18,4 @@ def advised(loaded: LoadedModel) -> Iterator[None]:
             "take them out, or train on such a text, with"
             f" init_from={show(loaded.path)} data.new_characters=grow"
         )
-        raise UnknownCharacterError(error.code_points, error.where, advice) from None
+        raise error.told(advice=advice) from None

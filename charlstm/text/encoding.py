@@ -101,7 +101,7 @@ def list_in_files(
     try:
         return ids_of_list(np.concatenate(blocks), vocabulary, rules)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(error.code_points, text.names()) from None
+        raise error.told(where=text.names()) from None
 
 
 def ids_of_list(codes: Codes, vocabulary: Vocabulary, rules: TextRules) -> Ids:

@@ -44,6 +44,10 @@ class UnknownCharacterError(FileError):
         place, end = (f"{where}: " if where else ""), (f"; {advice}" if advice else "")
         super().__init__(f"{place}not in the vocabulary: {named(self.code_points)}{end}")
 
+    def told(self, *, where: str = "", advice: str = "") -> "UnknownCharacterError":
+        """The same, by those who know more of it."""
+        return UnknownCharacterError(self.code_points, where or self.where, advice)
+
 
 def named(code_points: Sequence[int]) -> str:
     """The first few characters as a reader knows them, and how many more there are."""

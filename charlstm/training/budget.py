@@ -4,7 +4,6 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from charlstm.config.auto import SIZES, settled, sizes_of
@@ -67,10 +66,10 @@ def is_due(asked: Config, known: Config | None) -> bool:
     return known is None or known.training.minutes != minutes
 
 
-def fit_to_time(dataset: Dataset, folder: Path, started: float) -> Timed:
+def fit_to_time(dataset: Dataset, folder: RunFolder | None, started: float) -> Timed:
     """Sizes that were left open, and a length, with which the run takes ``training.minutes``.
 
-    The time runs from ``started``, of `time.monotonic`.
+    The time runs from ``started``, of `time.monotonic`. ``folder``: as of `ranks_for`.
     """
     seconds, text = 60 * (dataset.asked.training.minutes or 0), dataset.text
     asked = with_values(dataset.asked, {"training.epochs": AUTO})
@@ -181,7 +180,7 @@ class _Clock(NoRecorder):
         return Requests(stop=self.steps > WARM_UP and self.now - self.since > MOMENT)
 
 
-def _characters_per_second(dataset: Dataset, folder: Path) -> float:
+def _characters_per_second(dataset: Dataset, folder: RunFolder | None) -> float:
     """Of training as it will be, with its workers; under MPI of this rank's share, times ranks."""
     config, ranks = with_values(dataset.config, NOT_LEARNED), 1
     if launched():
@@ -191,7 +190,7 @@ def _characters_per_second(dataset: Dataset, folder: Path) -> float:
     trial, clock = cut(dataset, config), _Clock()
     plan = Plan(trial.total_steps, 1_000_000_000, 0, 0, 0, 0)
     alone = nullcontext(Alone()) if launched() else None
-    with alone or ranks_for(trial, RunFolder(folder), None) as comm:
+    with alone or ranks_for(trial, folder, None) as comm:
         trainer, progress = prepare(trial, comm, None)
         train(trainer, None, plan, progress, recorder=clock, requests=clock.requests)
     steps = max(1, clock.steps - WARM_UP)

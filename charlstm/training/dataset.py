@@ -88,8 +88,7 @@ def read_dataset(
     try:
         corpus = from_config.corpus_of(asked, vocabulary, cache)
     except UnknownCharacterError as error:
-        advice = _on_new_characters(asked)
-        raise UnknownCharacterError(error.code_points, error.where, advice) from None
+        raise error.told(advice=_on_new_characters(asked)) from None
     held_out = from_config.held_out_of(asked, corpus.vocabulary, cache)
     parts = from_config.division_of(asked).parts(corpus, held_out)
     train, validation = parts["train"], parts["validation"]

@@ -18,13 +18,14 @@ from charlstm.training.resources import resources_for
 
 
 def ranks_for(
-    dataset: Dataset, folder: RunFolder, checkpoint: Path | None
+    dataset: Dataset, folder: RunFolder | None, checkpoint: Path | None
 ) -> AbstractContextManager[Comm]:
+    """Without a ``folder`` nothing is written, and no text kept beside it."""
     config = dataset.config
     resources = resources_for(config)
     setup = {
         "config": config_to_dict(config),
-        "folder": str(folder.path),
+        "folder": None if folder is None else str(folder.path),
         "checkpoint": None if checkpoint is None else str(checkpoint),
         "environment": resources.environment,
         "text": dataset.identity.stated(),

@@ -105,7 +105,7 @@ def _read(config: Config, path: Path, options: Options, say: Say) -> tuple[Datas
     if not (options.resume and RunFolder(path).holds_a_run()):
         check_kind_of_source(dataset)
     if is_due(config, known):
-        timed = fit_to_time(dataset, path, started)
+        timed = fit_to_time(dataset, RunFolder(path), started)
         dataset = timed.dataset
         say(f"Measured: {timed.characters_per_second:,.0f} characters a second.")
     check_memory(dataset.config, dataset.corpus.vocabulary.size)

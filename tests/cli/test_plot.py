@@ -103,6 +103,12 @@ def test_without_the_libraries(run: Path, refuse, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setitem(sys.modules, name, None)
     assert "pip install 'charlstm[plot]'" in refuse(2, "plot", run, "-o", "a.svg")
     assert "pip install 'charlstm[tensorboard]'" in refuse(2, "plot", run, "--tensorboard", "x")
+
+
+@pytest.mark.parametrize("words", [("--x", "epoch"), ("--log",), ("--metric", "val_loss")])
+def test_events_are_no_picture(run: Path, refuse, words: tuple[str, ...]):
+    said = refuse(2, "plot", run, "--tensorboard", "x", *words)
+    assert f"{words[0]} is for a picture" in said
     assert not Path("x").exists()
 
 

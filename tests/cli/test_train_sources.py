@@ -183,6 +183,16 @@ def test_process_substitution(folder: Path):
     assert Path("runs/text/text.txt").read_bytes() == Path("text.txt").read_bytes()
 
 
+def test_what_workers_measure_keeps_no_text(folder: Path, call):
+    """One that is worth keeping, as those of 16 MB are for a run that is begun."""
+    text = (folder / "text.txt").read_text()
+    (folder / "large.txt").write_text(text * (20_000_000 // len(text)))
+    before = sorted(folder.rglob("*"))
+    options = ("training.workers=2", "--minutes", "0.02", "--dry-run")
+    assert "Measured: " in call("train", "large.txt", *options).err
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_a_budget_on_the_command_line_comes_before_the_steps_of_a_file(folder: Path, call):
     result = call("train", "c.yaml", "--minutes", "0.02", "--dry-run")
     assert "  minutes: 0.02 " in result.out

@@ -104,7 +104,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize("minutes", [0.1, 0.2, 0.4])
 def test_steps_and_evaluations_fill_the_time(tmp_path: Path, speed: list[int], minutes: float):
     config = open_config(tmp_path, TEXT * 200, **{"training.minutes": minutes})
-    dataset = budget.fit_to_time(read_dataset(config), tmp_path, budget.time.monotonic()).dataset
+    dataset = budget.fit_to_time(read_dataset(config), None, budget.time.monotonic()).dataset
     settings = dataset.config
     characters = settings.training.batch_size * settings.training.sequence_length
     seconds = dataset.total_steps * characters / 10_000
@@ -117,7 +117,7 @@ def test_steps_and_evaluations_fill_the_time(tmp_path: Path, speed: list[int], m
 
 def test_a_slow_machine_gets_a_smaller_model(tmp_path: Path, speed: list[int]):
     config = open_config(tmp_path, TEXT * 1000, **{"training.minutes": 1})
-    dataset = budget.fit_to_time(read_dataset(config), tmp_path, budget.time.monotonic()).dataset
+    dataset = budget.fit_to_time(read_dataset(config), None, budget.time.monotonic()).dataset
     assert len(speed) == 2
     assert dataset.config.model.hidden_size == speed[1] < speed[0]
 
@@ -183,7 +183,7 @@ def test_a_corrected_run_is_the_one_that_its_configuration_describes(
     correct_to(steps, monkeypatch)
     settings = CORRECTED | {"training.workers": workers}
     planned = budget.fit_to_time(
-        read_dataset(tiny_config(tmp_path, **settings)), tmp_path, budget.time.monotonic()
+        read_dataset(tiny_config(tmp_path, **settings)), None, budget.time.monotonic()
     )
     assert planned.dataset.total_steps not in (steps, 7, 33)
     outcome = train(tiny_config(tmp_path, **settings), tmp_path / "run")
@@ -232,7 +232,7 @@ def test_the_speed_of_the_warm_up_decides(
     dataset = read_dataset(tiny_config(tmp_path, TEXT * 40, **settings))
     now = 50.0
     monkeypatch.setattr(budget.time, "monotonic", lambda: now)
-    timed = budget.fit_to_time(dataset, tmp_path, now)
+    timed = budget.fit_to_time(dataset, None, now)
     correction, progress = budget.Correction(timed), Progress()
     per_step = (12 + len(dataset.validation) / 5 / budget.EVALUATION) / 10_000
     for step in range(100):
@@ -256,7 +256,7 @@ def test_more_passes_than_are_good_are_not_made_whatever_the_speed(
     dataset = read_dataset(open_config(tmp_path, TEXT, **settings))
     now = 50.0
     monkeypatch.setattr(budget.time, "monotonic", lambda: now)
-    timed = budget.fit_to_time(dataset, tmp_path, now)
+    timed = budget.fit_to_time(dataset, None, now)
     correction = budget.Correction(timed)
     for step in range(101):
         found = correction.steps(Progress(step=step))

@@ -228,6 +228,8 @@ def test_what_was_refused_is_told(folder: Path, capsys: Capture):
     assert int(found[2]) > 0
     best, _ = sampled(folder, capsys, "--count", "30", "--best", "3")
     assert len(best) == 3
+    assert main(["sample", str(folder / "run"), "--count", "2", "--best", "3"]) == 2
+    assert "as many or more" in capsys.readouterr().err
 
 
 def test_a_list_elsewhere_is_not_read(

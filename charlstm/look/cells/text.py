@@ -69,7 +69,7 @@ def read_text(
     try:
         return interpreted(text, vocabulary, rules)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(error.code_points, name) from None
+        raise error.told(where=name) from None
 
 
 def _as_text(text: Text, vocabulary: Vocabulary, rules: TextRules) -> Text:
