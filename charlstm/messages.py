@@ -88,3 +88,8 @@ def duration(seconds: float) -> str:
     if seconds < 36_000:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 3600:.0f} h"
+
+
+def without_surrogates(text: str) -> str:
+    r"""For JSON, which cannot say what is no Unicode: such bytes become the four letters \xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -6,7 +6,7 @@ import click
 
 from charlstm.cli.arguments import PathName
 from charlstm.cli.pace import pace_options
-from charlstm.cli.paths import echo_path
+from charlstm.cli.paths import echo_path, refuse_to_replace
 from charlstm.nn.pace import Pace
 
 
@@ -38,9 +38,12 @@ def command(path: Path, names: tuple[Path, ...], *, out: Path, pace: Pace) -> No
     from charlstm.nn.loss import bits
     from charlstm.saved.checkpoint import adapted_checkpoint, checkpoint_chunks, load_checkpoint
     from charlstm.system.files import write_named
+    from charlstm.text.code_points import find_files
     from charlstm.training.console import watched
 
     loaded, checkpoint = load_checkpoint(path)
+    texts = () if names == (Path("-"),) else find_files(names)
+    refuse_to_replace(out, (loaded.path, *texts))
     text = text_to_score(names, loaded)
     (adapting,) = loaded.adapting(pace)
     for _ in watched(text.adapted.counting(adapting.losses(text.ids)), len(text.ids) - 1):

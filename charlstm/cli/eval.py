@@ -12,7 +12,7 @@ from charlstm.cli.arguments import PathName, WholeNumber
 from charlstm.cli.elsewhere import ask_before_reading_elsewhere
 from charlstm.cli.items import is_of_a_list, items_to_score, rows_of_items
 from charlstm.cli.pace import pace_options, require_use
-from charlstm.messages import json_text, printable
+from charlstm.messages import json_text, printable, without_surrogates
 
 if TYPE_CHECKING:
     from charlstm.look.item_scores import ItemsToScore
@@ -91,8 +91,8 @@ def command(
     beside the run: a checkpoint from elsewhere may name any.
 
     With --lanes 64 a model of 512 units reads three to five times as much in a second on two cores,
-    by the processor: each 32 lanes have a thread. A lane knows nothing of what lies more than 128
-    characters before it: some 1e-7 nats of difference on Tiny Shakespeare.
+    by the processor: each 32 lanes have a thread. A lane knows nothing of what lies more than 64
+    characters before it: some 1e-5 nats of difference on Tiny Shakespeare.
 
     \b
     charlstm eval runs/quickstart data/harbour.txt
@@ -272,8 +272,3 @@ def cell(value: float | None) -> str:
 def escaped(text: str) -> str:
     r"""On one line, and no control characters: \n, \t, \\, \x1b, \u202e; bytes as \xff."""
     return printable(without_surrogates(text.replace("\\", "\\\\")))
-
-
-def without_surrogates(text: str) -> str:
-    r"""For JSON, which cannot say what is no Unicode: such bytes become the four letters \xff."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

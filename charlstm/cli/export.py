@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.arguments import PathName
-from charlstm.cli.paths import echo_path
+from charlstm.cli.items import is_of_a_list
+from charlstm.cli.paths import echo_path, refuse_to_replace
 
 if TYPE_CHECKING:
     from charlstm.saved.checkpoint import LoadedModel
@@ -70,11 +71,17 @@ def command(
     from charlstm.saved.checkpoint import load_model
     from charlstm.saved.interchange.exporting import export, format_of
     from charlstm.saved.interchange.torch_module import module_path
+    from charlstm.system.sealed import looks_sealed
 
     name = format_name or format_of(out)
     if text is not None and name != "html":
         raise click.UsageError("--text goes with html, the only format that rounds.")
     loaded = load_model(path)
+    if text is not None and is_of_a_list(loaded):
+        raise click.UsageError("--text is for models of one text; of a list no cost is told.")
+    refuse_to_replace(out, (loaded.path, *([text] if text else [])))
+    if looks_sealed(out):
+        raise click.UsageError(f"{show(out)} is a checkpoint of charlstm; name another file.")
     cost = cost_of_rounding(loaded, weights, text) if name == "html" else ""
     export(loaded, out, name, weights)
     beside = f"; {show(module_path(out))} reads it" if name == "torch" else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli.arguments import PathName
-from charlstm.cli.paths import echo_path
+from charlstm.cli.paths import echo_path, refuse_to_replace
 
 if TYPE_CHECKING:
     from charlstm.saved.interchange.description import Ordered
@@ -57,6 +57,7 @@ def command(
     from charlstm.saved.interchange.importing import import_checkpoint
     from charlstm.system.files import write_named
 
+    refuse_to_replace(out, [path, *([vocabulary] if vocabulary else []), *([text] if text else [])])
     checkpoint = import_checkpoint(path, given_vocabulary(vocabulary, text, of_bytes))
     write_named(out, checkpoint_chunks(checkpoint))
     model, known = checkpoint.config.model, checkpoint.vocabulary

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlstm.cli.arguments import PathName, WholeNumber
+from charlstm.cli.arguments import PathName, WholeNumber, options_given
+from charlstm.cli.paths import refuse_to_replace
 from charlstm.messages import json_text
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def command(
         raise click.UsageError("Nothing to do: give -o PAGE.html, --json or --terminal.")
     if as_json and terminal:
         raise click.UsageError("--json and --terminal both write to stdout; choose one.")
+    if out is None and "reach" in options_given():
+        raise click.UsageError("--reach is of the page: give -o PAGE.html.")
     if not terminal and (layer is not None or unit is not None or gate != "c"):
         raise click.UsageError("--layer, --unit and --gate go with --terminal.")
     from charlstm.from_config import text_rules_of
@@ -86,6 +89,8 @@ def command(
     from charlstm.saved.checkpoint import load_model
 
     loaded = load_model(path)
+    if out is not None:
+        refuse_to_replace(out, (loaded.path, Path(source)))
     with advised(loaded):
         text = read_text(source, loaded.vocabulary, text_rules_of(loaded.config))
     if text.cut:

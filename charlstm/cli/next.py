@@ -7,7 +7,7 @@ import click
 
 from charlstm.cli.arguments import PathName, WholeNumber
 from charlstm.cli.sampling import label_option
-from charlstm.messages import json_text, printable
+from charlstm.messages import json_text, printable, without_surrogates
 
 if TYPE_CHECKING:
     from charlstm.writing.following import Next, To
@@ -39,12 +39,12 @@ def command(path: Path, text: str, *, top: int, to: "To", label: str | None, as_
     charlstm next runs/quickstart "Mrs. " --json
     """
     from charlstm.api import load
-    from charlstm.text.encoding import read_stdin
     from charlstm.writing.following import word_begun
+    from charlstm.writing.start import prompt_from_stdin
 
     model = load(path)
     if text == "-":
-        text = read_stdin(model.vocabulary.unit)
+        text = prompt_from_stdin(model.loaded)
     expected = model.next(text, top=top, to=to, label=label)
     if as_json:
         click.echo(json_text(in_full(expected, to)))
@@ -52,7 +52,7 @@ def command(path: Path, text: str, *, top: int, to: "To", label: str | None, as_
     one = model.vocabulary.unit.removesuffix("s")
     write_table(f"next {one}", [(quoted(c.text), c.probability) for c in expected.characters])
     begun = word_begun(text, model.vocabulary, to)
-    words = [(printable(begun + c.text), c.probability) for c in expected.completions]
+    words = [(seen(begun + c.text), c.probability) for c in expected.completions]
     write_table(f"to the end of the {to}", words)
     if expected.unseen:
         click.echo(
@@ -62,7 +62,7 @@ def command(path: Path, text: str, *, top: int, to: "To", label: str | None, as_
 
 def in_full(expected: "Next", to: str) -> dict[str, Any]:
     rows = {
-        name: [{"text": c.text, "probability": c.probability} for c in found]
+        name: [{"text": without_surrogates(c.text), "probability": c.probability} for c in found]
         for name, found in (
             ("characters", expected.characters),
             ("completions", expected.completions),
@@ -73,7 +73,11 @@ def in_full(expected: "Next", to: str) -> dict[str, Any]:
 
 def quoted(text: str) -> str:
     """A character that can be seen, spaces too; of a list, what ends an item."""
-    return f"'{printable(text)}'" if text else "(the end)"
+    return f"'{seen(text)}'" if text else "(the end)"
+
+
+def seen(text: str) -> str:
+    return printable(without_surrogates(text))
 
 
 def write_table(title: str, rows: list[tuple[str, float]]) -> None:

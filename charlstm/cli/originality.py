@@ -1,5 +1,6 @@
 """``charlstm originality``."""
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import click
 from charlstm.cli.arguments import PathName, WholeNumber, options_given
 from charlstm.cli.elsewhere import ask_before_reading_elsewhere
 from charlstm.cli.sampling import sampling_options
-from charlstm.messages import json_text, show
+from charlstm.messages import json_text, show, without_surrogates
 
 if TYPE_CHECKING:
     from charlstm.api import Model
@@ -87,11 +88,14 @@ def refuse_options_of_samples() -> None:
 def texts_in(file: Path, model: "Model") -> list[str]:
     from charlstm.look.item_originality import items_in
     from charlstm.system.files import read_exactly, reading
+    from charlstm.text.code_points import DECOMPRESSORS, raw_blocks
     from charlstm.text.encoding import decode_stream, read_stdin
 
     unit = model.vocabulary.unit
     if str(file) == "-":
         text = read_stdin(unit)
+    elif file.suffix in DECOMPRESSORS:
+        text = decode_stream(b"".join(raw_blocks(file, hashlib.sha256())), unit, show(file))
     else:
         with reading(file) as (stream, size):
             text = decode_stream(bytes(read_exactly(stream, size)), unit, show(file))
@@ -100,8 +104,6 @@ def texts_in(file: Path, model: "Model") -> list[str]:
 
 def as_object(found: "Originality | ItemOriginality") -> dict[str, Any]:
     """Names and numbers for other programs."""
-    from charlstm.cli.eval import without_surrogates
-
     figures = asdict(found)
     for name in ("samples", "held_out"):
         if isinstance(copying := figures.get(name), dict):

@@ -31,7 +31,7 @@ def pace_options(command: Command) -> Command:
     @click.option(
         "--adapt-segment",
         default=USUAL.segment,
-        type=WholeNumber(1, 10_000),
+        type=WholeNumber(1, 1_000),
         help="Characters read before they are learned from.",
     )
     @wraps(command)

@@ -78,6 +78,8 @@ def command(
     """
     if sum((out is not None, as_json, tensorboard is not None)) > 1:
         raise click.UsageError("-o, --json and --tensorboard exclude each other.")
+    if as_json and logarithmic:
+        raise click.UsageError("--log is for a picture; --json has the numbers.")
     if tensorboard is not None:
         refuse_what_is_of_a_picture()
     from charlstm.look.curves.panels import metric_names, panels_of
@@ -97,7 +99,10 @@ def command(
     panels = panels_of(histories, metrics, axis, logarithmic=logarithmic)
     tell_what_is_missing(histories, metrics)
     if not panels:
-        raise FileError(f"{', '.join(histories)}: nothing to draw; no report has {metric} yet")
+        above = " above 0, which --log needs" if logarithmic else ""
+        raise FileError(
+            f"{', '.join(histories)}: nothing to draw; no report has {metric}{above} yet"
+        )
     if out is not None:
         write_picture(panels, out)
     else:

@@ -87,18 +87,18 @@ def command(
     require_use(pace, "--adapt-to", given=adapt_to is not None)
     from charlstm.api import load
     from charlstm.nn.sampling import Draws
-    from charlstm.text.encoding import read_stdin
     from charlstm.text.marking import ItemRules
     from charlstm.text.vocabulary import UnknownCharacterError
     from charlstm.writing.options import Options
+    from charlstm.writing.start import prompt_from_stdin, prompt_ids
 
     model = load(*paths)
     if adapt_to is not None:
         model = model.adapted_to(adapt_to, pace)
     if prompt == "-":
-        prompt = read_stdin(model.vocabulary.unit)
+        prompt = prompt_from_stdin(model.loaded)
     try:
-        known = model.vocabulary.encode(prompt, skip_unknown=options["skip_unknown"])
+        known = prompt_ids(model.loaded, prompt, skip_unknown=options["skip_unknown"])
     except UnknownCharacterError as error:
         raise error.told(where="--prompt", advice="--skip-unknown leaves them out") from None
     prompt = prompt if len(known) else ""

@@ -31,12 +31,12 @@ class Source(NamedTuple):
 
     def folder(self) -> Path:
         """Where the run goes unless the command line names a folder. Raises `ConfigError`."""
-        directory = self.config(self.texts).output.directory
+        folder = self.config(self.texts).output.folder
         told = any(word.startswith("output.directory=") for word in self.overrides)
         if self.run is not None and not told:
             return self.run.path
         name = self.settings.stem if self.settings else _name_of(self.texts)
-        return Path(directory or Path("runs") / name)
+        return folder or Path("runs") / name
 
     def config(self, texts: Sequence[str]) -> Config:
         """The settings for ``texts``: those named, or the files that hold them now.

@@ -1,5 +1,6 @@
 """``charlstm trace``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from charlstm.messages import json_text
 
 if TYPE_CHECKING:
     from charlstm.nn.model import CharLM
+    from charlstm.text.code_points import TextRules
     from charlstm.text.vocabulary import Vocabulary
+
+    Traced = tuple[CharLM, Vocabulary, TextRules]
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
@@ -71,9 +75,10 @@ def command(
     from charlstm.errors import ConfigError
     from charlstm.look.gradients import trace_rows
     from charlstm.look.gradients.trace import FallOff, trace
+    from charlstm.text.encoding import encode_string
 
-    model, vocabulary = load(path, text, overrides)
-    ids = vocabulary.encode(text)
+    model, vocabulary, rules = load(path, text, overrides)
+    ids = encode_string(text, vocabulary, rules)
     if len(ids) < 2:
         raise ConfigError("TEXT: write two characters or more; the first is asked for the second")
     passes = trace(model, ids)
@@ -86,17 +91,18 @@ def command(
         return
 
     def name_of(id: int) -> str:
-        return repr(vocabulary.decode(np.array([id])))
+        return repr(vocabulary.decode(np.array([id]), "surrogateescape")).replace("\\udc", "\\x")
 
     for line in trace_rows.lines(rows, passes, name_of, full=full):
         click.echo(line)
     click.echo(f"\nloss {passes.loss:.8f} nats over {len(ids) - 1} steps")
 
 
-def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vocabulary]":
+def load(path: Path, text: str, overrides: tuple[str, ...]) -> "Traced":
     if path.suffix in CONFIG_SUFFIXES:
         return start_of_config(path, text, overrides)
     from charlstm.errors import ConfigError
+    from charlstm.from_config import text_rules_of
     from charlstm.messages import shorten, show
     from charlstm.saved.checkpoint import load_model
 
@@ -107,16 +113,15 @@ def load(path: Path, text: str, overrides: tuple[str, ...]) -> "tuple[CharLM, Vo
         )
     loaded = load_model(path)
     click.echo(f"{show(loaded.path)}: step {loaded.progress.step:,}", err=True)
-    return loaded.model, loaded.vocabulary
+    return loaded.model, loaded.vocabulary, replace(text_rules_of(loaded.config), items=None)
 
 
-def start_of_config(
-    path: Path, text: str, overrides: tuple[str, ...]
-) -> "tuple[CharLM, Vocabulary]":
+def start_of_config(path: Path, text: str, overrides: tuple[str, ...]) -> "Traced":
     from charlstm.config.auto import TYPICAL, settled
     from charlstm.config.reading import load_config
     from charlstm.errors import ConfigError
     from charlstm.from_config import model_of
+    from charlstm.text.code_points import AS_IT_IS
     from charlstm.text.vocabulary import Vocabulary
 
     config = settled(load_config(path, overrides), TYPICAL)
@@ -130,4 +135,4 @@ def start_of_config(
     else:
         vocabulary, known = Vocabulary.of_characters(map(ord, text)), "the characters of TEXT"
     click.echo(f"An untrained model, from seed {config.seed}; vocabulary: {known}.", err=True)
-    return model_of(config, vocabulary.size), vocabulary
+    return model_of(config, vocabulary.size), vocabulary, AS_IT_IS

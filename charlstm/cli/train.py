@@ -89,7 +89,7 @@ def command(
             again = ["charlstm", "train", str(folder), "--resume"]
         os.environ.update(environment_for(config))  # before NumPy is imported
         if dry_run:
-            show_plan(config, folder, resume=resume)
+            show_plan(config, folder, resume=resume, overwrite=overwrite)
         else:
             asked = {"resume": resume, "overwrite": overwrite, "exact": exact, "quiet": quiet}
             train(config, folder, asked, shlex.join(again))
@@ -133,20 +133,22 @@ def help_rank_0() -> None:
         work(comm, setup)
 
 
-def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
+def show_plan(asked: Config, folder: Path, *, resume: bool, overwrite: bool) -> None:
     from charlstm.saved.run_folder import RunFolder
     from charlstm.training.advice import advice
     from charlstm.training.budget import fit_to_time, is_due
     from charlstm.training.dataset import read_dataset
     from charlstm.training.estimate import check_memory, decided, describe
     from charlstm.training.growth import on_new_characters
-    from charlstm.training.resuming import check_kind_of_source, settings_so_far
+    from charlstm.training.resuming import check_kind_of_source, check_same_experiment, so_far
 
-    known = settings_so_far(RunFolder(folder), asked) if resume else None
+    known = so_far(RunFolder(folder)) if resume else None
     dataset = read_dataset(asked, known=known)
     if known is None:
         check_kind_of_source(dataset)
-    if is_due(asked, known):
+    else:
+        check_same_experiment(known, dataset)
+    if is_due(asked, None if known is None else known.config):
         timed = fit_to_time(dataset, None, time.monotonic())
         dataset = timed.dataset
         click.echo(f"Measured: {timed.characters_per_second:,.0f} characters a second.", err=True)
@@ -156,4 +158,6 @@ def show_plan(asked: Config, folder: Path, *, resume: bool) -> None:
     for line in [describe(dataset), *on_new_characters(dataset), *decided(dataset), *warnings]:
         click.echo(line, err=True)
     click.echo(f"memory: about {needed / 1e6:,.0f} MB beside the text", err=True)
-    click.echo(f"would write to {show(folder)}; nothing was written", err=True)
+    is_taken = RunFolder(folder).holds_a_run() and not resume and not overwrite
+    held = ", which holds a run: with --resume, or --overwrite" if is_taken else ""
+    click.echo(f"would write to {show(folder)}{held}; nothing was written", err=True)

@@ -11,7 +11,8 @@ from typing import Any
 from charlstm.config import fitting
 from charlstm.config.fitting import Course, Sizes, Text
 from charlstm.config.schema import SETTINGS, value_of, with_values
-from charlstm.config.settings import AUTO, Config
+from charlstm.config.settings import AUTO, Config, conflicts
+from charlstm.errors import ConfigError
 
 TYPICAL = Text(characters=1_000_000, validation=100_000, symbols=80)
 """Stands for the text where there is none: to check gradients, to import a model."""
@@ -21,6 +22,7 @@ SIZES = {path: path.rpartition(".")[2] for path in OF_THE_MODEL} | {
     "training.batch_size": "batch_size",
     "training.sequence_length": "sequence_length",
 }
+MOST_EPOCHS = 1e9  # of the setting; more steps than anybody lives to see
 OTHER_RATE = 2e-3
 """For what the rule was not made for: other optimizers than Adam, and a cell without a bound."""
 
@@ -36,27 +38,49 @@ def leaves_speed_open(config: Config) -> bool:
 
 
 def taken_from(config: Config, known: Config, paths: Collection[str] = SETTINGS) -> Config:
-    """The config, with numbers of ``known`` where it has ``auto``."""
+    """The config, with numbers of ``known`` where it has ``auto``: as far as they go with what is
+    asked for now.
+    """
     found = {path: value_of(known, path) for path in unsettled(config) if path in paths}
-    return with_values(config, found)
+    taken, steps = with_values(config, found), config.training.steps
+    limits = {
+        "schedule.minimum": taken.training.learning_rate,
+        "schedule.warmup_steps": math.inf if steps is None else steps - 1,
+        "training.early_stopping": math.inf if _evaluates(config) else 0,
+    }
+    return with_values(
+        taken, {path: min(found[path], most) for path, most in limits.items() if path in found}
+    )
+
+
+def _evaluates(config: Config) -> bool:
+    return config.data.validates and config.evaluation.every != 0
 
 
 def settled(config: Config, text: Text, *, work: float | None = None) -> Config:
     """The config with a number in the place of every ``auto``.
 
     ``work``: multiply-adds that the run may do, see `fitting`; without it, and where the length
-    is given, that decides.
+    is given, that decides. Raises `ConfigError` where a number does not go with what was given.
     """
     if not unsettled(config):
-        return config
+        return _checked(config)
     sizes = _sizes(config, text, work)
     per_epoch = max(1, (text.characters - 1) // sizes.batch_size // sizes.sequence_length)
     steps = _steps_given(config, per_epoch) if work is None else None
     course = fitting.course(text, sizes, work=work, steps=steps)
     numbers = {path: getattr(sizes, name) for path, name in SIZES.items()}
     numbers |= _course(config, course)
-    numbers["training.epochs"] = float(f"{course.steps / per_epoch:.4g}")
-    return with_values(config, {path: numbers[path] for path in unsettled(config)})
+    numbers["training.epochs"] = min(MOST_EPOCHS, float(f"{course.steps / per_epoch:.4g}"))
+    return _checked(with_values(config, {path: numbers[path] for path in unsettled(config)}))
+
+
+def _checked(config: Config) -> Config:
+    """A checkpoint is read only if its settings go together, and so they must before it is made."""
+    if conflict := next(conflicts(config), None):
+        path, problem = conflict
+        raise ConfigError(f"{path}: {problem}")
+    return config
 
 
 def _sizes(config: Config, text: Text, work: float | None) -> Sizes:
@@ -90,11 +114,10 @@ def _course(config: Config, course: Course) -> dict[str, Any]:
     rate = course.learning_rate if is_usual else OTHER_RATE
     if "training.learning_rate" not in unsettled(config):
         rate = training.learning_rate
-    evaluates = config.data.validates and config.evaluation.every != 0
     return {
         "model.dropout": course.dropout,
         "training.learning_rate": rate,
-        "training.early_stopping": course.early_stopping if evaluates else 0,
+        "training.early_stopping": course.early_stopping if _evaluates(config) else 0,
         "schedule.warmup_steps": course.warmup_steps,
         "schedule.minimum": min(course.minimum, rate) if schedule.kind == "cosine" else 0.0,
         "schedule.patience": max(1, course.early_stopping // 3),

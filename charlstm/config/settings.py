@@ -5,9 +5,11 @@ The classes are the schema: names, types and choices come from their annotations
 completion are made from them (see `schema`), so none of the three can go stale.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 AUTO = "auto"
@@ -234,6 +236,12 @@ class OutputConfig:
         0, "steps between samples in samples.txt; 0: off", low=0, may_change=True
     )
     sample_length: int = setting(200, "characters in such a sample", low=1, may_change=True)
+
+    @property
+    def folder(self) -> Path | None:
+        """As ``directory``, with the home of a user in the place of its ~."""
+        name = self.directory
+        return None if name is None else Path(os.path.expanduser(name))  # noqa: PTH111 - never raises
 
 
 @dataclass(frozen=True, kw_only=True)

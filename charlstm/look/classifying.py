@@ -118,7 +118,7 @@ def classify_list(loaded: LoadedModel, names: Sequence[Path]) -> Classified:
     try:
         items = read(labelled)
     except LabelError as error:
-        if error.number > 1:
+        if not error.is_first:
             raise
         plain = labelled._replace(labels=False)
         return classify_items(loaded, read(plain))

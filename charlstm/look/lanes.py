@@ -13,7 +13,7 @@ from charlstm.text.mapped_ids import MappedIds
 from charlstm.text.vocabulary import Ids
 
 STEPS = 64
-WARM_UP = 2 * STEPS
+WARM_UP = STEPS
 """Characters that a lane reads before those it counts."""
 ENOUGH = 8 * WARM_UP
 """Characters that a lane counts at least; else there are fewer lanes."""

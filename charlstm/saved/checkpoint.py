@@ -22,7 +22,7 @@ from charlstm.config.schema import with_values
 from charlstm.config.settings import Config
 from charlstm.config.writing import config_to_dict
 from charlstm.errors import ConfigError, FileError
-from charlstm.from_config import item_rules_of, items_fit, model_of, shape_of
+from charlstm.from_config import items_fit, model_of, shape_of
 from charlstm.messages import shorten, show
 from charlstm.nn.adaptation import Adapted, mixed_losses
 from charlstm.nn.mixture import Mixture
@@ -192,31 +192,29 @@ def load_model(path: Path) -> LoadedModel:
     return load_checkpoint(path)[0]
 
 
+READ_BY = ("items", "labels", "newlines", "normalize")
+
+
 def load_mixture(paths: Sequence[Path]) -> LoadedModel:
     """Of several models the first, with the others. Raises `FileError` if they do not all know the
-    same characters, or if not all items of their lists end alike.
+    same characters, or do not read alike.
     """
     first, *others = map(load_model, paths)
     for other in others:
-        if item_rules_of(other.config) != item_rules_of(first.config):
-            raise FileError(
-                f"{show(other.path)}: reads {_what_is_read(other)}, and {show(first.path)}"
-                f" {_what_is_read(first)}; models that read alike can be mixed"
-            )
+        for name in READ_BY:
+            ours, theirs = (getattr(one.config.data, name) for one in (other, first))
+            if ours != theirs:
+                raise FileError(
+                    f"{show(other.path)}: reads with data.{name} {shorten(ours)}, and"
+                    f" {show(first.path)} with {shorten(theirs)}; models that read alike can be"
+                    " mixed"
+                )
         if other.vocabulary != first.vocabulary:
             raise FileError(
                 f"{show(other.path)}: knows other characters than {show(first.path)}; models of one"
                 " vocabulary can be mixed"
             )
     return replace(first, others=tuple(others))
-
-
-def _what_is_read(loaded: LoadedModel) -> str:
-    rules = item_rules_of(loaded.config)
-    if rules is None:
-        return "one text"
-    labels = " with labels" if rules.labels else ""
-    return f"a list (data.items: {shorten(rules.separator)}){labels}"
 
 
 def load_checkpoint(path: Path) -> tuple[LoadedModel, Checkpoint]:

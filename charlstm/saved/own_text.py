@@ -88,7 +88,7 @@ def own_part(
         if _parts_of(other) != _parts_of(loaded):
             raise FileError(
                 f"{show(other.path)}: keeps other parts, or those of another text, than"
-                f" {show(loaded.path)}; name a text, without --part"
+                f" {show(loaded.path)}; --part and --percentile are for models of one division"
             )
     data = loaded.config.data
     own = {"validation": data.validation_files, "test": data.test_files}.get(part)
@@ -96,6 +96,10 @@ def own_part(
     if identity is None:
         raise FileError(
             f"{show(loaded.path)}: no usable checkpoint: it lacks what its {part} text was"
+        )
+    if not identity.sha256:
+        raise FileError(
+            f"{show(loaded.path)}: an imported model; what it was trained on is not known here"
         )
     if moved_to:
         corpus = encode_corpus(moved_to, loaded.vocabulary, text_rules_of(loaded.config))

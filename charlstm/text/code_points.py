@@ -101,7 +101,7 @@ class TextFiles:
                     yield np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
             return
         if self.rules.unit == "bytes":
-            raw = chain.from_iterable(_raw_blocks(path, digest) for path in self.paths)
+            raw = chain.from_iterable(raw_blocks(path, digest) for path in self.paths)
             yield from (np.frombuffer(block, dtype=np.uint8) for block in raw)
             return
         texts = chain.from_iterable(_decoded(path, digest) for path in self.paths)
@@ -111,13 +111,15 @@ class TextFiles:
     def _marked(self, path: Path, digest: "_Hash", items: ItemRules) -> Iterator[str]:
         texts: Iterator[str]
         if self.rules.unit == "bytes":
-            texts = (block.decode("latin-1") for block in _raw_blocks(path, digest))
+            texts = (block.decode("latin-1") for block in raw_blocks(path, digest))
         else:
             texts = self.rules.applied(_decoded(path, digest))
         try:
             yield from marked(texts, items, self.found)
         except LabelError as error:
-            raise LabelError(error.message, error.number, show(path)) from None
+            raise LabelError(
+                error.message, error.number, show(path), is_first=error.is_first
+            ) from None
 
     def names(self) -> str:
         """For messages: the first file, and how many others."""
@@ -150,7 +152,8 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _raw_blocks(path: Path, digest: "_Hash") -> Iterator[bytes]:
+def raw_blocks(path: Path, digest: "_Hash") -> Iterator[bytes]:
+    """Of a file as it is, or unpacked. Raises `FileError`."""
     damage: tuple[type[Exception], ...] = ()
     try:
         _require_regular_file(path)
@@ -203,7 +206,7 @@ def _decoded(path: Path, digest: "_Hash") -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     received = 0
     at_start = True
-    for block in chain(_raw_blocks(path, digest), [b""]):
+    for block in chain(raw_blocks(path, digest), [b""]):
         held_back = len(decoder.getstate()[0])
         try:
             text = decoder.decode(block, final=not block)

@@ -115,7 +115,7 @@ def ids_of_list(codes: Codes, vocabulary: Vocabulary, rules: TextRules) -> Ids:
     return np.take(vocabulary.id_table(stand_in), codes, mode="clip")
 
 
-def _is_parted(text: str, items: ItemRules) -> bool:
+def is_parted(text: str, items: ItemRules) -> bool:
     """Whether in a file it would be more than one item."""
     plain = items._replace(labels=False, in_bytes=False)
     return "".join(marked([text], plain, Found())).count(items.end) > 1
@@ -140,7 +140,7 @@ def encode_items(
     found = [np.zeros(0, vocabulary.id_dtype)]
     for number, text in enumerate(texts, start=1):
         ids = encode_string(text, vocabulary, rules)
-        if end in ids or _is_parted(text, items):
+        if end in ids or is_parted(text, items):
             raise FileError(f"text {number:,}: holds what ends an item; those are two")
         found.append(np.concatenate([np.array([start], vocabulary.id_dtype), ids]))
     lengths = np.array([len(ids) for ids in found[1:]], np.int64)

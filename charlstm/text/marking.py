@@ -68,19 +68,25 @@ class ItemRules(NamedTuple):
 
 
 class LabelError(FileError):
-    """The item of this ``number`` has no label, or one that cannot be."""
+    """The item of this ``number`` has no label, or one that cannot be; ``is_first``: of all that
+    are read, in files before it as well.
+    """
 
-    def __init__(self, message: str, number: int, where: str = "") -> None:
-        self.message, self.number = message, number
+    def __init__(
+        self, message: str, number: int, where: str = "", *, is_first: bool = False
+    ) -> None:
+        self.message, self.number, self.is_first = message, number, is_first
         super().__init__(f"{where and where + ': '}item {number:,}: {message}")
 
 
 class Found:
-    """What marking has come across: labels with their numbers, and how many ``empty`` items."""
+    """What marking has come across: labels with their numbers, how many items, and how many that
+    are ``empty``.
+    """
 
     def __init__(self) -> None:
         self.labels: dict[str, int] = {}
-        self.empty = 0
+        self.items = self.empty = 0
         self._settled = False
 
     def number_of(self, label: str, item: int) -> int:
@@ -88,15 +94,19 @@ class Found:
         if label in self.labels:
             return self.labels[label]
         if self._settled:
-            raise LabelError(f"label {shorten(label)} is none of the model's", item)
+            raise self.no_label(f"label {shorten(label)} is none of the model's", item)
         if len(self.labels) == MOST_LABELS:
-            raise LabelError(f"more than {MOST_LABELS:,} labels; is each one?", item)
+            raise self.no_label(f"more than {MOST_LABELS:,} labels; is each one?", item)
         return self.labels.setdefault(label, len(self.labels))
+
+    def no_label(self, message: str, item: int) -> LabelError:
+        return LabelError(message, item, is_first=self.items == 0)
 
     def settle(self, labels: Iterable[str]) -> None:
         """From now on these are all, numbered in their order, and counting starts anew."""
         self.labels = {label: number for number, label in enumerate(sorted(labels))}
-        self.empty, self._settled = 0, True
+        self.items = self.empty = 0
+        self._settled = True
 
 
 def marked(texts: Iterable[str], rules: ItemRules, found: Found) -> Iterator[str]:
@@ -135,12 +145,13 @@ class _Marker:
             return ""
         start, text = self._labelled(part) if self._rules.labels else (self._rules.end, part)
         self._open = bool(text)
+        self._found.items += self._open
         return start + text if text else ""
 
     def _labelled(self, part: str) -> tuple[str, str]:
         label, tab, text = part.partition("\t")
         if not tab or not label:
-            raise LabelError(f"no label and tab first: {shorten(part)}", self._number)
+            raise self._found.no_label(f"no label and tab first: {shorten(part)}", self._number)
         if self._rules.in_bytes:
             label = self._of_bytes(label)
         first = MARK + len(self._rules.specials())
@@ -150,7 +161,8 @@ class _Marker:
         try:
             return label.encode("latin-1").decode("utf-8")
         except UnicodeDecodeError:
-            raise LabelError(f"its label is no UTF-8: {shorten(label)}", self._number) from None
+            message = f"its label is no UTF-8: {shorten(label)}"
+            raise self._found.no_label(message, self._number) from None
 
     def _close(self) -> None:
         self._found.empty += not self._open

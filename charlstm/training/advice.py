@@ -36,6 +36,7 @@ ONLY_FOR = {
     "schedule.every_epochs": ("schedule.kind", ("step",)),
     "schedule.decay_steps": ("schedule.kind", ("exponential",)),
     "schedule.threshold": ("schedule.kind", ("plateau",)),
+    "training.average_fraction": ("training.average", ("ema", "last-fraction")),
 }
 """A setting, and the values of another one with which alone it does anything."""
 
@@ -43,6 +44,7 @@ ONLY_FOR = {
 def advice(dataset: Dataset) -> Iterator[str]:
     """Lines without a full stop, what to do included."""
     yield from _on_evaluations(dataset)
+    yield from _on_the_rate(dataset)
     yield from _on_size(dataset)
     yield from _on_line_ends(dataset)
     yield from _on_a_list(dataset)
@@ -57,6 +59,15 @@ def _on_evaluations(dataset: Dataset) -> Iterator[str]:
         yield (
             f"in {steps:,} steps the validation loss is computed {number} times only, too rarely to"
             f" see overfitting; set evaluation.every to {max(1, steps // 20)} or auto"
+        )
+
+
+def _on_the_rate(dataset: Dataset) -> Iterator[str]:
+    warmup, steps = dataset.config.schedule.warmup_steps, dataset.total_steps
+    if warmup >= steps:
+        yield (
+            f"in {steps:,} steps the learning rate never gets as high as it rises in"
+            f" schedule.warmup_steps, {warmup:,}; set that to {max(1, steps // 20)} or auto"
         )
 
 
@@ -145,8 +156,5 @@ def _without_effect(asked: Config) -> Iterator[str]:
         found = value_of(asked, other)
         if value_of(asked, path) != SETTINGS[path].default and found not in values:
             yield f"{path} makes no difference with {other}={found}; it is for {', '.join(values)}"
-    length, usual = asked.output.sample_length, SETTINGS["output.sample_length"].default
-    if length != usual and not asked.output.sample_every:
-        yield "output.sample_length makes no difference without output.sample_every"
     if asked.data.new_characters != "refuse" and asked.init_from is None:
         yield "data.new_characters makes no difference without init_from"

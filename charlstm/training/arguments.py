@@ -50,8 +50,8 @@ def folder_of(config: object, checked: Config, out: Name | None) -> Path:
         raise ConfigError("train: out: the name is empty; write '.' for the working directory")
     if out is not None:
         return Path(out)
-    if checked.output.directory is not None:
-        return Path(checked.output.directory)
+    if checked.output.folder is not None:
+        return checked.output.folder
     if isinstance(config, str | PathLike):
         return Path("runs") / Path(config).stem
     raise ConfigError("train: name the folder of the run: out=...")

@@ -188,7 +188,7 @@ def _characters_per_second(dataset: Dataset, folder: RunFolder | None) -> float:
         lanes = max(1, config.training.batch_size // ranks)
         config = with_values(config, {"training.batch_size": lanes})
     trial, clock = cut(dataset, config), _Clock()
-    plan = Plan(trial.total_steps, 1_000_000_000, 0, 0, 0, 0)
+    plan = Plan(trial.total_steps, 1_000_000_000, 0, 0, 0, 0, 0)
     alone = nullcontext(Alone()) if launched() else None
     with alone or ranks_for(trial, folder, None) as comm:
         trainer, progress = prepare(trial, comm, None)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from charlstm import from_config
-from charlstm.config.auto import OF_THE_MODEL, leaves_speed_open, settled, taken_from, unsettled
+from charlstm.config.auto import OF_THE_MODEL, leaves_speed_open, settled, taken_from
 from charlstm.config.fitting import Text
 from charlstm.config.schema import with_values
 from charlstm.config.settings import AUTO, Config
-from charlstm.saved.checkpoint import LoadedModel, TextIdentity, load_model
+from charlstm.saved.checkpoint import Checkpoint, LoadedModel, TextIdentity, load_model
 from charlstm.text.batches import Batches
 from charlstm.text.cache import CorpusCache
 from charlstm.text.corpus import Corpus
@@ -76,15 +76,17 @@ def cache_beside(folder: Path, say: Say) -> CorpusCache:
 
 
 def read_dataset(
-    asked: Config, cache: CorpusCache | None = None, known: Config | None = None
+    asked: Config, cache: CorpusCache | None = None, known: Checkpoint | None = None
 ) -> Dataset:
     """Read and cut the text, encoded with the vocabulary of the model to start from, if any.
 
-    What is ``auto`` comes from ``known``, the configuration of a run that goes on, or is fitted to
-    the text. Raises `FileError` for a text, or a model, that cannot be used.
+    What is ``auto`` comes from ``known``, where a run that goes on stands, or is fitted to the
+    text; nor is a model to start from needed then any more. Raises `FileError` for a text, or a
+    model, that cannot be used.
     """
-    source = None if asked.init_from is None else load_model(Path(asked.init_from))
-    vocabulary = None if source is None else source.vocabulary
+    source = None if known or asked.init_from is None else load_model(Path(asked.init_from))
+    begun_from = known if source is None and asked.init_from else source
+    vocabulary = None if begun_from is None else begun_from.vocabulary
     try:
         corpus = from_config.corpus_of(asked, vocabulary, cache)
     except UnknownCharacterError as error:
@@ -92,7 +94,7 @@ def read_dataset(
     held_out = from_config.held_out_of(asked, corpus.vocabulary, cache)
     parts = from_config.division_of(asked).parts(corpus, held_out)
     train, validation = parts["train"], parts["validation"]
-    asked = _without_what_is_known(asked, source, known)
+    asked = _without_what_is_known(asked, source, None if known is None else known.config)
     config = settled(asked, _text(train, validation, corpus))
     batches = _batches(config, train)
     return Dataset(
@@ -164,7 +166,4 @@ def _without_what_is_known(
         return asked
     if known.training.minutes == asked.training.minutes is not None:
         asked = with_values(asked, {"training.epochs": AUTO})  # as it was measured then
-    found = taken_from(asked, known)
-    lowest = min(found.schedule.minimum, found.training.learning_rate)
-    is_open = "schedule.minimum" in unsettled(asked)
-    return with_values(found, {"schedule.minimum": lowest}) if is_open else found
+    return taken_from(asked, known)

@@ -25,6 +25,7 @@ class Plan:
     report_every: int
     evaluate_every: int
     checkpoint_every: int
+    milestone_every: int
     sample_every: int
     early_stopping: int
 
@@ -124,8 +125,7 @@ class _Loop:
         except StoppedError:
             reason = "stopped"
         self.progress.finished = reason in ("finished", "no improvement")
-        every = self.plan.checkpoint_every
-        if reason or improved or asked.save or _due(self.progress.step, every):
+        if reason or improved or asked.save or self._is_to_be_saved():
             self._save(best=improved)
         return reason
 
@@ -168,6 +168,10 @@ class _Loop:
         self._refuse_what_is_not_finite("a weight", _largest(self.trainer))
         self.progress.schedule = self.trainer.schedule.state()
         self.recorder.save(self.trainer, self.progress, best=best)
+
+    def _is_to_be_saved(self) -> bool:
+        step, plan = self.progress.step, self.plan
+        return _due(step, plan.checkpoint_every) or _due(step, plan.milestone_every)
 
     def _is_last(self) -> bool:
         return self.progress.step >= self.plan.total_steps

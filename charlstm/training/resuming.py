@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from charlstm.config.auto import unsettled
 from charlstm.config.schema import differences, may_change
 from charlstm.config.settings import Config
 from charlstm.config.writing import default_config_text, written
@@ -29,13 +28,10 @@ class Options:
     quiet: bool = False
 
 
-def settings_so_far(folder: RunFolder, asked: Config) -> Config | None:
-    """What ``auto`` came to in the run that is to go on; None where that is not asked."""
-    open_ones = unsettled(asked) or asked.training.minutes is not None
-    if not open_ones or not folder.holds_a_run():
-        return None
-    found = folder.newest_good(read_checkpoint)
-    return None if found is None else found.loaded.config
+def so_far(folder: RunFolder) -> Checkpoint | None:
+    """Where a run that is to go on stands; None where there is none."""
+    found = folder.newest_good(read_checkpoint) if folder.holds_a_run() else None
+    return None if found is None else found.loaded
 
 
 def starting_point(
@@ -71,7 +67,7 @@ def starting_point(
         return None
     for _, reason in found.damaged:
         say(f"Warning: {reason}; going back to {found.path.name}.")
-    _check_same_experiment(found.loaded, dataset)
+    check_same_experiment(found.loaded, dataset)
     _mend_best(folder, found)
     return found
 
@@ -129,7 +125,7 @@ def _are_samples(path: Path) -> bool:
     return not first.endswith("\n") or HEADING.fullmatch(first.rstrip("\n")) is not None
 
 
-def _check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:
+def check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:
     differing = [
         f"{path} is {written(ours):.40} (checkpoint: {written(theirs):.40})"
         for path, ours, theirs in differences(dataset.config, checkpoint.config)

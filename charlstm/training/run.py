@@ -40,7 +40,7 @@ from charlstm.training.resuming import (
     check_kind_of_source,
     compare_arithmetic,
     is_finished,
-    settings_so_far,
+    so_far,
     starting_point,
 )
 from charlstm.training.rounding import arithmetic_fingerprint
@@ -100,11 +100,11 @@ def _read(config: Config, path: Path, options: Options, say: Say) -> tuple[Datas
     started, timed = time.monotonic(), None
     refuse_to_lead_twice()
     _warn_of_tasks(say)
-    known = settings_so_far(RunFolder(path), config) if options.resume else None
+    known = so_far(RunFolder(path)) if options.resume else None
     dataset = read_dataset(config, cache_beside(path, say), known)
     if not (options.resume and RunFolder(path).holds_a_run()):
         check_kind_of_source(dataset)
-    if is_due(config, known):
+    if is_due(config, None if known is None else known.config):
         timed = fit_to_time(dataset, RunFolder(path), started)
         dataset = timed.dataset
         say(f"Measured: {timed.characters_per_second:,.0f} characters a second.")

@@ -94,6 +94,7 @@ def plan_of(dataset: Dataset) -> Plan:
         report_every=config.output.report_every,
         evaluate_every=config.evaluation.every,
         checkpoint_every=config.output.checkpoint_every,
+        milestone_every=config.output.milestone_every,
         sample_every=config.output.sample_every,
         early_stopping=config.training.early_stopping,
     )

@@ -28,7 +28,7 @@ def work(comm: Comm, setup: Mapping[str, Any]) -> None:
     config = config_from_dict(setup["config"], "worker")
     checkpoint = setup["checkpoint"] and read_checkpoint(Path(setup["checkpoint"]))
     cache = setup["folder"] and cache_beside(Path(setup["folder"]), say_nothing)
-    dataset = read_dataset(config, cache)
+    dataset = read_dataset(config, cache, checkpoint)
     if dataset.identity.stated() != setup["text"]:
         names = ", ".join(map(show, dataset.corpus.files))
         raise FileError(f"{names}: rank {comm.rank} reads another text there than rank 0")

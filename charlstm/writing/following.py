@@ -23,7 +23,8 @@ STEPS = 4096
 class Continuation(NamedTuple):
     """``text`` follows with this ``probability``; of a completion: and then its end.
 
-    What ends an item of a list is the ``text`` "" among characters.
+    What ends an item of a list is the ``text`` "" among characters. Bytes that are no UTF-8, as one
+    alone of a model of bytes, are lone surrogates (PEP 383).
     """
 
     text: str
@@ -66,11 +67,14 @@ def following(
     order = np.argsort(-p, kind="stable")[:top]
     return Next(
         tuple(
-            Continuation(vocabulary.decode(order[n : n + 1]), float(p[i]))
+            Continuation(vocabulary.decode(order[n : n + 1], "surrogateescape"), float(p[i]))
             for n, i in enumerate(order)
         ),
         tuple(
-            Continuation(vocabulary.decode(np.array(way.ids, np.intp)), math.exp(way.log_p))
+            Continuation(
+                vocabulary.decode(np.array(way.ids, np.intp), "surrogateescape"),
+                math.exp(way.log_p),
+            )
             for way in found.ways
         ),
         math.exp(found.unseen),

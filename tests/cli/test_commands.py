@@ -70,12 +70,18 @@ def test_overwrite_starts_anew(run: Path, call):
 @pytest.mark.parametrize("options", [(), ("--resume",), ("--overwrite",)])
 def test_a_dry_run_writes_nothing(folder: Path, run: Path, call, options: tuple[str, ...]):
     before = tree(folder)
-    result = call("train", "c.yaml", "--dry-run", "model.hidden_size=16", *options)
+    result = call("train", "c.yaml", "--dry-run", "output.keep=7", *options)
     assert tree(folder) == before
     assert result.code == 0
-    assert "hidden_size: 16" in result.out
+    assert "keep: 7" in result.out
     assert "20 steps" in result.err
     assert "memory: about" in result.err
+    assert ("holds a run" in result.err) == (not options)
+
+
+def test_a_dry_run_tells_what_resuming_would(folder: Path, run: Path, refuse):
+    said = refuse(2, "train", "c.yaml", "--dry-run", "model.hidden_size=16", "--resume")
+    assert "cannot resume with other settings: model.hidden_size is 16" in said
 
 
 def test_what_a_dry_run_prints_is_a_config(folder: Path, call):

@@ -111,8 +111,15 @@ def test_a_list_is_mixed_with_no_text(run: Path, folder: Path, refuse, call, ord
     assert call(*words).code == 0
     names = ["runs/c", "runs/list"][::order]
     said = refuse(3, "sample", *names)
-    assert "one text" in said
-    assert "a list (data.items: 'lines')" in said
+    assert "reads with data.items" in said
+    assert "'none'" in said
+    assert "'lines'" in said
+
+
+def test_what_reads_line_ends_otherwise(run: Path, refuse, call):
+    words = ("train", "c.yaml", "data.newlines=normalize", "-q", "--out", "runs/n")
+    assert call(*words).code == 0
+    assert "reads with data.newlines 'normalize'" in refuse(3, "eval", run, "runs/n", "text.txt")
 
 
 def test_a_part_is_one_of_all(run: Path, other: Path, refuse, call):

@@ -116,4 +116,4 @@ def labelled(run: Path, label: str, text: str) -> np.ndarray:
 def test_lists_that_end_otherwise(runs: list[Path], folder: Path, refuse):
     other = trained(folder, "p", "\n\n".join(NAMES), **{"data.items": "paragraphs"})
     said = refuse(3, "sample", runs[0], other)
-    assert "reads a list (data.items: 'paragraphs')" in said
+    assert "reads with data.items 'paragraphs'" in said

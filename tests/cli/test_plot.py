@@ -105,6 +105,14 @@ def test_without_the_libraries(run: Path, refuse, monkeypatch: pytest.MonkeyPatc
     assert "pip install 'charlstm[tensorboard]'" in refuse(2, "plot", run, "--tensorboard", "x")
 
 
+def test_runs_of_one_name_have_folders_of_their_own(run: Path, folder: Path, call):
+    pytest.importorskip("tensorboardX", reason="needs the extra tensorboard")
+    for name in ("a/b/x", "a_b/x"):
+        shutil.copytree(run, folder / name)
+    assert call("plot", "a/b/x", "a_b/x", "--tensorboard", "events").code == 0
+    assert len(list((folder / "events").iterdir())) == 2
+
+
 @pytest.mark.parametrize("words", [("--x", "epoch"), ("--log",), ("--metric", "val_loss")])
 def test_events_are_no_picture(run: Path, refuse, words: tuple[str, ...]):
     said = refuse(2, "plot", run, "--tensorboard", "x", *words)

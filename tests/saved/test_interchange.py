@@ -347,6 +347,16 @@ def test_npz_holds_our_arrays_and_what_they_mean(loaded: LoadedModel, tmp_path: 
         np.testing.assert_array_equal(array, ours[name], strict=True)
 
 
+def test_npz_of_a_list_says_which_rows_are_labels(tmp_path: Path):
+    text, settings = "ham\tsea\nspam\tgold\n" * 12, {"data.items": "lines", "data.labels": True}
+    train(tiny_config(tmp_path, text, **settings), tmp_path / "run")
+    listed = load_model(tmp_path / "run")
+    export(listed, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as opened:
+        assert json.loads(str(opened["specials"])) == ["label:ham", "label:spam"]
+        assert json.loads(str(opened["label_counts"])) == list(listed.label_counts)
+
+
 # There and back
 
 

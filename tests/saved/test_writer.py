@@ -94,7 +94,7 @@ def test_the_same_model_gives_the_same_bytes_and_no_folders(tmp_path: Path):
 
 
 def test_a_hostile_vocabulary_stays_text():
-    strange = a_model(text=HOSTILE, path="</script><b>/x\u202e.ckpt")
+    strange = a_model(text=HOSTILE, path="</script><b>/best.safetensors")
     html = page(strange)
     assert html.count("</script>") == html.count("<script")
     found = re.search(r'id="facts">(.*?)</script>', html, re.S)
@@ -155,3 +155,25 @@ def test_what_rounding_costs_is_told_of_the_beginning(tmp_path: Path, monkeypatc
     for value, model in ((found.exact, loaded), (found.rounded, rounded(loaded, "int8"))):
         assert value == pytest.approx(Model(model).score(PROSE[:500]).bits_per_character)
     assert found.exact != found.rounded
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("runs/sea/best.safetensors", "sea"),
+        ("runs/sea/checkpoints/step-00000020.safetensors", "sea"),
+        ("somewhere/sea.ckpt", "sea"),
+    ],
+)
+def test_the_name_of_the_run_or_of_the_file(path: str, name: str):
+    assert facts_of(page(a_model(path=path)))["name"] == name
+
+
+def test_a_replacement_that_the_model_lacks_is_none():
+    """The page would look for it for ever."""
+    loaded = a_model(text="the sea\n")
+    data = replace(loaded.config.data, min_count=2)
+    without = replace(loaded, config=replace(loaded.config, data=data))
+    assert facts_of(page(without))["replacement"] is None
+    rare = a_model(text="the sea\ufffd\n")
+    assert facts_of(page(replace(rare, config=without.config)))["replacement"] == "\ufffd"

@@ -102,9 +102,9 @@ def test_the_tail_of_a_text_of_one_kind_does_not(tmp_path: Path):
             "training.momentum makes no difference with training.optimizer=adam",
         ),
         ({"schedule.decay_steps": 7}, "makes no difference with schedule.kind=constant"),
-        ({"output.sample_length": 7}, "makes no difference without output.sample_every"),
+        ({"training.average_fraction": 0.5}, "makes no difference with training.average=none"),
+        ({"output.sample_length": 7}, None),
         ({"training.momentum": 0.5, "training.optimizer": "momentum"}, None),
-        ({"output.sample_length": 7, "output.sample_every": 9}, None),
     ],
 )
 def test_settings_without_effect(tmp_path: Path, settings: dict[str, Any], told: str | None):

@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 
 from charlstm.errors import UserError
@@ -19,11 +20,19 @@ def write_events(histories: Mapping[str, History], folder: Path) -> None:
     The clock starts with the training: TensorBoard's "Relative" axis counts its seconds, and
     "Wall" means nothing. Raises a `UserError` without tensorboardX.
     """
+    taken: set[Path] = set()
     for name, history in histories.items():
         content = event_file(history)
-        home = folder / name.strip("/").replace("/", "_")
+        home = _free(folder / name.strip("/").replace("/", "_"), taken)
+        taken.add(home)
         make_folder(home)
         write_atomically(home / FILE, [content])
+
+
+def _free(home: Path, taken: set[Path]) -> Path:
+    """Also where a_b and a/b are two runs."""
+    numbered = (home.with_name(f"{home.name}-{n}") for n in count(2))
+    return next(path for path in chain([home], numbered) if path not in taken)
 
 
 def event_file(history: History) -> bytes:

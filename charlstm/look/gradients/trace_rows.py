@@ -122,6 +122,8 @@ def _parse_steps(text: str) -> list[int]:
         first, dash, last = part.partition("-")
         if not _is_count(first) or (dash and not _is_count(last)):
             raise ConfigError(f"--steps: found {shorten(part)}; write numbers like 0-3,7")
+        if dash and int(last) < int(first):
+            raise ConfigError(f"--steps: found {shorten(part)}; the lower number comes first")
         steps += range(int(first), int(last or first) + 1)
     return steps
 

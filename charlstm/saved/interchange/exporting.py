@@ -82,10 +82,15 @@ def _onnx(loaded: LoadedModel) -> Chunks:
     return [onnx_bytes(loaded, _needs("onnx", "or use safetensors or npz"))]
 
 
+DESCRIBED = {"config", "specials", "label_counts"}
+
+
 def _npz(loaded: LoadedModel) -> Chunks:
-    """Our own names and layout, with ``vocabulary`` (code points) and ``config`` (JSON)."""
+    """Our own names and layout, with ``vocabulary`` (code points) and ``config`` (JSON); of a list,
+    ``specials`` and ``label_counts`` (JSON), which come after those in the rows of the weights.
+    """
     arrays = _parameters(loaded) | {"vocabulary": loaded.vocabulary.to_array()}
-    arrays |= {name: np.array(text) for name, text in describe(loaded).items() if name == "config"}
+    arrays |= {name: np.array(text) for name, text in describe(loaded).items() if name in DESCRIBED}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():

@@ -1,6 +1,7 @@
 """The page: weights, vocabulary and what a text goes through, with the scripts that use them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from charlstm.nn.parameter import Array
 from charlstm.pages.packing import element
 from charlstm.pages.template import asset, filled, script_json, source_hash
 from charlstm.saved.checkpoint import LoadedModel
+from charlstm.saved.run_folder import RunFolder
 from charlstm.saved.writer.weights import coded_matrices, vectors
 
 SCRIPTS = ("arrays.js", "lstm.js", "draws.js", "characters.js", "reader.js", "views.js", "main.js")
@@ -49,9 +51,10 @@ def _file(name: str) -> str:
 def _facts(loaded: LoadedModel) -> dict[str, Any]:
     shape, vocabulary = loaded.model.shape, loaded.vocabulary
     rules = text_rules_of(loaded.config)
+    replacement = rules.replacement
     return {
         "version": __version__,
-        "name": printable(loaded.path.parent.name or loaded.path.stem),
+        "name": printable(_name(loaded.path)),
         "step": loaded.progress.step,
         "parameters": int(loaded.model.values.size),
         "cell": shape.cell,
@@ -67,8 +70,16 @@ def _facts(loaded: LoadedModel) -> dict[str, Any]:
         "end": None if rules.items is None else rules.items.end_id(vocabulary),
         "newlines": rules.newlines,
         "normalize": rules.normalize,
-        "replacement": rules.replacement,
+        "replacement": replacement if replacement and vocabulary.knows(replacement) else None,
     }
+
+
+def _name(path: Path) -> str:
+    """Of the run, whose folder may be the working directory; or of a file that is in none."""
+    run = RunFolder(path.absolute().parent)
+    if run.path.name == run.checkpoints.name:
+        return run.path.parent.name
+    return run.path.name if path.name == run.best.name else path.stem
 
 
 def _starts(loaded: LoadedModel) -> list[dict[str, Any]]:

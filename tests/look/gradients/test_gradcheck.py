@@ -52,6 +52,21 @@ def test_a_bend_beside_a_number_is_no_error_and_hides_none() -> None:
     assert row.error > LIMIT
 
 
+def test_rounding_from_close_by_is_no_error() -> None:
+    """As of a capped cell of four layers: 1e-6 from afar, 32 times that from close by."""
+    x, noise = np.array([0.3, -0.2]), np.random.default_rng(3)
+
+    def loss() -> float:
+        return float((1e-5 * x**2).sum() + 2e-16 * noise.standard_normal())
+
+    truth = 2e-5 * x
+    assert max(relative_error(truth, numerical_gradient(loss, x)) for _ in range(200)) > LIMIT
+    errors = [compare(loss, {"x": x}, {"x": truth})[0].error for _ in range(200)]
+    assert max(errors) < LIMIT
+    (row,) = compare(loss, {"x": x}, {"x": truth + 1e-8})
+    assert row.error > LIMIT
+
+
 def test_relative_error() -> None:
     reference = np.array([0.1, -2.0, 0.0])
     assert relative_error(reference, reference) == 0.0
