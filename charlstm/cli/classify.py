@@ -32,7 +32,6 @@ def command(path: Path, names: tuple[Path, ...], *, as_json: bool, as_tsv: bool)
     \b
     charlstm classify runs/messages new.txt
     charlstm classify runs/messages messages.txt --json
-    charlstm classify runs/sweep/a runs/sweep/b messages.txt
     head -100 new.txt | charlstm classify runs/messages - --tsv
     """
     from charlstm.saved.finding import models_first

@@ -152,8 +152,7 @@ def check_same_experiment(checkpoint: Checkpoint, dataset: Dataset) -> None:
         )
     if checkpoint.vocabulary != dataset.corpus.vocabulary:
         raise FileError(
-            "the vocabulary is not the one this run was trained with; did the model that init_from"
-            " names change? Start a new run with --out."
+            "the vocabulary is not the one this run was trained with. Start a new run with --out."
         )
 
 

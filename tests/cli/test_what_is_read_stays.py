@@ -114,6 +114,13 @@ def test_options_that_would_do_nothing(run: Path, refuse, words: tuple[str, ...]
     assert message in refuse(2, *words)
 
 
+def test_a_picture_of_a_trace_is_a_png(run: Path, folder: Path, call):
+    result = call("trace", run, "sea", "--plot", "falls.svg")
+    assert (result.code, result.out) == (2, "")
+    assert "the name must end in .png" in result.err
+    assert not (folder / "falls.svg").exists()
+
+
 def test_steps_in_their_order(run: Path, call):
     result = call("trace", run, "sea", "--steps", "1-0")
     assert (result.code, result.out) == (2, "")

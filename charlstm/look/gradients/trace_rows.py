@@ -11,7 +11,7 @@ import numpy as np
 from charlstm.errors import ConfigError, UserError
 from charlstm.look.gradients.reference import Quantities
 from charlstm.look.gradients.trace import FallOff, Trace
-from charlstm.messages import did_you_mean, shorten
+from charlstm.messages import did_you_mean, shorten, show
 from charlstm.nn.finite import quiet
 from charlstm.nn.parameter import Array
 from charlstm.system.files import write_named
@@ -204,6 +204,8 @@ def as_dict(rows: Iterable[Row], trace: Trace, text: str, *, full: bool = False)
 
 def plot(decay: FallOff, path: Path) -> None:
     """A PNG: the norms of dh and dc against the distance in time, one line per layer."""
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--plot {show(path)}: the name must end in .png")
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 (optional, and slow to import)
     except ImportError:
