@@ -1,6 +1,5 @@
 """``charlstm trace``."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,9 @@ from charlstm.messages import json_text
 
 if TYPE_CHECKING:
     from charlstm.nn.model import CharLM
-    from charlstm.text.code_points import TextRules
-    from charlstm.text.vocabulary import Vocabulary
+    from charlstm.text.vocabulary import Ids, Vocabulary
 
-    Traced = tuple[CharLM, Vocabulary, TextRules]
+    Traced = tuple[CharLM, Vocabulary, Ids]
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
@@ -75,10 +73,8 @@ def command(
     from charlstm.errors import ConfigError
     from charlstm.look.gradients import trace_rows
     from charlstm.look.gradients.trace import FallOff, trace
-    from charlstm.text.encoding import encode_string
 
-    model, vocabulary, rules = load(path, text, overrides)
-    ids = encode_string(text, vocabulary, rules)
+    model, vocabulary, ids = load(path, text, overrides)
     if len(ids) < 2:
         raise ConfigError("TEXT: write two characters or more; the first is asked for the second")
     passes = trace(model, ids)
@@ -102,9 +98,9 @@ def load(path: Path, text: str, overrides: tuple[str, ...]) -> "Traced":
     if path.suffix in CONFIG_SUFFIXES:
         return start_of_config(path, text, overrides)
     from charlstm.errors import ConfigError
-    from charlstm.from_config import text_rules_of
     from charlstm.messages import shorten, show
     from charlstm.saved.checkpoint import load_model
+    from charlstm.writing.start import prompt_ids
 
     if overrides:
         raise ConfigError(
@@ -113,7 +109,7 @@ def load(path: Path, text: str, overrides: tuple[str, ...]) -> "Traced":
         )
     loaded = load_model(path)
     click.echo(f"{show(loaded.path)}: step {loaded.progress.step:,}", err=True)
-    return loaded.model, loaded.vocabulary, replace(text_rules_of(loaded.config), items=None)
+    return loaded.model, loaded.vocabulary, prompt_ids(loaded, text)
 
 
 def start_of_config(path: Path, text: str, overrides: tuple[str, ...]) -> "Traced":
@@ -121,7 +117,6 @@ def start_of_config(path: Path, text: str, overrides: tuple[str, ...]) -> "Trace
     from charlstm.config.reading import load_config
     from charlstm.errors import ConfigError
     from charlstm.from_config import model_of
-    from charlstm.text.code_points import AS_IT_IS
     from charlstm.text.vocabulary import Vocabulary
 
     config = settled(load_config(path, overrides), TYPICAL)
@@ -135,4 +130,4 @@ def start_of_config(path: Path, text: str, overrides: tuple[str, ...]) -> "Trace
     else:
         vocabulary, known = Vocabulary.of_characters(map(ord, text)), "the characters of TEXT"
     click.echo(f"An untrained model, from seed {config.seed}; vocabulary: {known}.", err=True)
-    return model_of(config, vocabulary.size), vocabulary, AS_IT_IS
+    return model_of(config, vocabulary.size), vocabulary, vocabulary.encode(text)

@@ -46,15 +46,11 @@ def taken_from(config: Config, known: Config, paths: Collection[str] = SETTINGS)
     limits = {
         "schedule.minimum": taken.training.learning_rate,
         "schedule.warmup_steps": math.inf if steps is None else steps - 1,
-        "training.early_stopping": math.inf if _evaluates(config) else 0,
+        "training.early_stopping": math.inf if config.evaluates else 0,
     }
     return with_values(
         taken, {path: min(found[path], most) for path, most in limits.items() if path in found}
     )
-
-
-def _evaluates(config: Config) -> bool:
-    return config.data.validates and config.evaluation.every != 0
 
 
 def settled(config: Config, text: Text, *, work: float | None = None) -> Config:
@@ -117,7 +113,7 @@ def _course(config: Config, course: Course) -> dict[str, Any]:
     return {
         "model.dropout": course.dropout,
         "training.learning_rate": rate,
-        "training.early_stopping": course.early_stopping if _evaluates(config) else 0,
+        "training.early_stopping": course.early_stopping if config.evaluates else 0,
         "schedule.warmup_steps": course.warmup_steps,
         "schedule.minimum": min(course.minimum, rate) if schedule.kind == "cosine" else 0.0,
         "schedule.patience": max(1, course.early_stopping // 3),

@@ -259,6 +259,10 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
+    @property
+    def evaluates(self) -> bool:
+        return self.data.validates and self.evaluation.every != 0
+
 
 def _numbers(*values: object) -> bool:
     """Whether all of them are settled: no ``auto`` among them."""
@@ -268,7 +272,7 @@ def _numbers(*values: object) -> bool:
 def conflicts(config: Config) -> Iterator[tuple[str, str]]:
     """Settings that are right alone but not together: (path to blame, problem)."""
     model, training, schedule = config.model, config.training, config.schedule
-    evaluates = config.data.validates and config.evaluation.every != 0
+    evaluates = config.evaluates
     yield from _conflicts_of_data(config.data)
     if model.recurrent_dropout > 0 and model.cell != "layer-norm":
         yield "model.recurrent_dropout", f"needs cell: layer-norm, found {model.cell}"

@@ -46,7 +46,7 @@ def start_of(
 def prompt_ids(loaded: LoadedModel, prompt: str, *, skip_unknown: bool = False) -> Ids:
     """Read as texts are: its line ends, its normalization and its rare characters."""
     rules = replace(text_rules_of(loaded.config), items=None)
-    if not skip_unknown or rules.unit == "bytes":
+    if not skip_unknown:
         return encode_string(prompt, loaded.vocabulary, rules)
     return loaded.vocabulary.encode("".join(rules.applied([prompt])), skip_unknown=True)
 

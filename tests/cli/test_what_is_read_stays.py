@@ -69,6 +69,16 @@ def test_a_prompt_is_read_as_texts_are(folder: Path, call, refuse):
     assert traces[0] == traces[1]
 
 
+def test_bytes_that_are_unknown_are_skipped_as_well(folder: Path, call, refuse):
+    settings = {"data.unit": "bytes", "data.byte_values": "observed"}
+    train(tiny_config(folder, "the sea\n" * 20, **settings), folder / "runs" / "some")
+    options = ("-q", "--seed", "3", "-n", "9", "--hide-prompt")
+    assert "--skip-unknown leaves them out" in refuse(3, "sample", "runs/some", "-p", "Zsea")
+    skipped = call("sample", "runs/some", "-p", "Zsea", "--skip-unknown", *options)
+    assert skipped == call("sample", "runs/some", "-p", "sea", *options)
+    assert skipped.code == 0
+
+
 def test_labels_are_all_there_or_none(folder: Path, call, refuse):
     settings = {"data.items": "lines", "data.labels": True, "data.unit": "bytes"}
     train(tiny_config(folder, "ham\tthe sea\nspam\tgold\n" * 12, **settings), folder / "runs" / "l")
